@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tidegate {
+
+// Thread: any (pure functions).
+
+// Appends `text` as a quoted JSON string. `text` must be UTF-8; control characters are escaped.
+void append_json_string(std::string& out, std::string_view text);
+
+// Letters, digits and -_.:/+@ only, not empty: needs no quotes in a log line.
+bool is_plain_word(std::string_view text);
+
+bool is_valid_utf8(std::string_view text);
+
+// RFC 3339 in UTC with microseconds, "2026-01-02T03:04:05.678901Z"; trailing zeros of the fraction in groups of three
+// are left out ("...05Z", "...05.678Z").
+std::string format_time(std::int64_t time_us);
+void append_time(std::string& out, std::int64_t time_us);
+
+// Strict RFC 3339 with any offset and up to nine digits of fraction (cut to microseconds); years 1970-9999.
+std::optional<std::int64_t> parse_time(std::string_view text);
+
+// Digits only, no sign, no leading zero but "0", at most 2^64-1.
+std::optional<std::uint64_t> parse_u64(std::string_view text);
+
+}  // namespace tidegate

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "eventstore/base/clock.h"
+#include "eventstore/base/guarded.h"
+#include "eventstore/types.h"
+
+namespace tidegate {
+
+class Storage;
+
+// A named durable position as it is stored.
+struct CursorState {
+  Position position;
+  std::int64_t acknowledged_time_us = 0;
+  std::uint64_t generation = 0;
+  Sequence lapsed_from = 0;  // 0, or where it stood before an accepted loss moved it (told once)
+};
+
+struct NamedCursor {
+  std::string name;
+  CursorState state;
+};
+
+struct OpenedCursor {
+  std::uint64_t generation = 0;
+  std::optional<CursorState> state;  // nothing: the cursor has no position yet
+};
+
+// Called once when the acknowledgement is on disk, on the appender thread; also when a later acknowledgement of the same
+// cursor covered it, then with that position. Not called when the cursor was taken over, sought or removed meanwhile.
+using CursorDone = std::function<void(const Position&)>;
+
+// Durable cursors: named positions, moved by acknowledgements. Acknowledgements are coalesced in memory and written by
+// the appender with the next group, or after one second.
+//
+// A cursor is open in one place at a time. Opening it elsewhere, seeking and removing it start a new generation: the
+// former holder is told (`taken_over`, on the calling thread) and its late acknowledgements are ignored.
+// Thread: any (internally synchronised). Functions marked (disk) may block.
+class Cursors {
+ public:
+  Cursors(Storage& storage, Clock& clock);
+  Cursors(const Cursors&) = delete;
+  Cursors& operator=(const Cursors&) = delete;
+
+  // (disk) `taken_over` is called at most once, possibly before `open` returns to another caller.
+  Result<OpenedCursor> open(std::string_view owner, std::string_view name, std::function<void()> taken_over);
+  // The holder is gone; nothing happens when the generation is not the current one.
+  void close(std::string_view owner, std::string_view name, std::uint64_t generation);
+  // False, and nothing happens, when the generation is not the current one. An acknowledgement at or below the stored or
+  // pending position does not move it, and `done` is still called when that one is on disk.
+  bool acknowledge(std::string_view owner, std::string_view name, std::uint64_t generation,
+                   const Position& position, CursorDone done);
+
+  // (disk) Nothing when there is none. Pending acknowledgements are included.
+  Result<std::optional<CursorState>> find(std::string_view owner, std::string_view name) const;
+  // (disk) In name order, after `after_name` (exclusive), at most `limit`.
+  Result<std::vector<NamedCursor>> list(std::string_view owner, std::string_view prefix, std::string_view after_name,
+                                        std::size_t limit) const;
+  // (disk) Synced before it returns. Creates the cursor when it is new.
+  Result<CursorState> seek(std::string_view owner, std::string_view name, const Position& position);
+  // (disk) kNotFound when there is none.
+  Status remove(std::string_view owner, std::string_view name);
+
+  // --- for the appender ---
+  struct PendingWrite {
+    std::string owner;
+    std::string name;
+    CursorState state;
+    std::vector<CursorDone> done;
+  };
+  // Called (outside any lock) when there is something to write and there was nothing before.
+  void set_wake(std::function<void()> wake);
+  bool has_pending() const;
+  std::vector<PendingWrite> take_pending();
+  // What take_pending returned is on disk.
+  void written(std::vector<PendingWrite> writes);
+
+ private:
+  using Key = std::pair<std::string, std::string>;
+  struct Open {
+    std::uint64_t generation = 0;
+    std::optional<CursorState> state;
+    bool held = false;
+    bool dirty = false;
+    bool writing = false;
+    std::function<void()> taken_over;
+    std::vector<CursorDone> waiting;
+  };
+  struct State {
+    std::map<Key, Open> open;
+    std::vector<Key> dirty;
+    std::function<void()> wake;
+  };
+
+  Storage& storage_;
+  Clock& clock_;
+  mutable Guarded<State> state_;
+};
+
+}  // namespace tidegate

@@ -1,0 +1,151 @@
+#include "eventstore/filter.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace tidegate {
+namespace {
+
+constexpr std::array<bool, 256> token_characters = [] {
+  std::array<bool, 256> table{};
+  for (unsigned char c = 'a'; c <= 'z'; ++c) table[c] = true;
+  for (unsigned char c = 'A'; c <= 'Z'; ++c) table[c] = true;
+  for (unsigned char c = '0'; c <= '9'; ++c) table[c] = true;
+  table['_'] = table['-'] = true;
+  return table;
+}();
+
+bool is_token(std::string_view token) {
+  return !token.empty() && std::all_of(token.begin(), token.end(), [](char c) {
+    return token_characters[static_cast<unsigned char>(c)];
+  });
+}
+
+bool is_reserved(std::string_view name) {
+  return !name.empty() && (name.front() == '_' || name.front() == '$');
+}
+
+// A peer's text in an error message: cut, and made printable.
+std::string quoted(std::string_view text) {
+  std::string out;
+  for (const char c : text.substr(0, 64)) {
+    out += (c >= 0x20 && c < 0x7f) ? c : '?';
+  }
+  if (text.size() > 64) out += "...";
+  return out;
+}
+
+// What is wrong with the shape, or nothing. `wildcards` says whether `*` and `>` may stand for a token.
+std::string shape_error(std::string_view text, bool wildcards) {
+  if (text.empty()) return "it is empty";
+  if (text.size() > kStreamNameBytesMax) {
+    return fmt::format("it has {} bytes, at most {} are allowed", text.size(), kStreamNameBytesMax);
+  }
+  if (std::count(text.begin(), text.end(), '.') >= static_cast<std::ptrdiff_t>(kTokensMax)) {
+    return fmt::format("it has more than {} tokens", kTokensMax);
+  }
+  if (text.front() == '$') text.remove_prefix(1);  // only reserved names begin so
+  std::string_view rest = text;
+  while (true) {
+    const bool last = rest.find('.') == std::string_view::npos;
+    const std::string_view token = next_token(rest);
+    if (token.empty()) return "it has an empty token";
+    if (wildcards && token == ">" && !last) return "'>' may only be the last token";
+    const bool wild = wildcards && (token == "*" || token == ">");
+    if (!wild && !is_token(token)) {
+      return fmt::format("the token '{}' has other characters than A-Z a-z 0-9 _ -", quoted(token));
+    }
+    if (last) return {};
+  }
+}
+
+}  // namespace
+
+std::string_view next_token(std::string_view& rest) {
+  const auto dot = rest.find('.');
+  const std::string_view token = rest.substr(0, dot);
+  rest.remove_prefix(dot == std::string_view::npos ? rest.size() : dot + 1);
+  return token;
+}
+
+Status check_stream_name(std::string_view name) {
+  const std::string wrong = shape_error(name, false);
+  if (wrong.empty()) return {};
+  return Error{Code::kBadArgument, fmt::format("'{}' is not a stream name: {}", quoted(name), wrong)};
+}
+
+Status check_publishable_name(std::string_view name) {
+  if (is_reserved(name)) {
+    return Error{Code::kBadArgument,
+                 fmt::format("stream '{}' is reserved: names beginning with '_' or '$' cannot be published to",
+                             quoted(name))};
+  }
+  return check_stream_name(name);
+}
+
+Result<Pattern> Pattern::parse(std::string_view text) {
+  const std::string wrong = shape_error(text, true);
+  if (!wrong.empty()) {
+    return Error{Code::kBadPattern, fmt::format("'{}' is not a stream pattern: {}", quoted(text), wrong)};
+  }
+  const bool exact = text.find_first_of("*>") == std::string_view::npos;
+  return Pattern(std::string(text), exact);
+}
+
+bool Pattern::matches(std::string_view stream) const {
+  if (exact_) return stream == text_;
+  if (is_reserved(stream) && (text_.front() == '*' || text_.front() == '>')) return false;
+  std::string_view pattern = text_;
+  while (!pattern.empty() && !stream.empty()) {
+    const std::string_view want = next_token(pattern);
+    if (want == ">") return true;
+    const std::string_view have = next_token(stream);
+    if (want != "*" && want != have) return false;
+  }
+  return pattern.empty() && stream.empty();
+}
+
+Result<Filter> Filter::make(const std::vector<std::string>& streams,
+                            const std::vector<std::string>& types) {
+  if (streams.empty()) {
+    return Error{Code::kBadPattern, "no stream pattern given: name at least one, '>' for every stream"};
+  }
+  if (streams.size() > kPatternsMax || types.size() > kTypesMax) {
+    return Error{Code::kLimit, fmt::format("{} patterns and {} types given, at most {} and {} are allowed",
+                                           streams.size(), types.size(), kPatternsMax, kTypesMax)};
+  }
+  Filter filter;
+  filter.exact_ = true;
+  for (const std::string& text : streams) {
+    auto pattern = Pattern::parse(text);
+    if (!pattern) return std::move(pattern).error();
+    filter.exact_ = filter.exact_ && pattern->is_exact();
+    if (std::find(filter.patterns_.begin(), filter.patterns_.end(), *pattern) == filter.patterns_.end()) {
+      filter.patterns_.push_back(*std::move(pattern));
+    }
+  }
+  for (const std::string& type : types) {
+    if (type.empty() || type.size() > kTypeBytesMax) {
+      return Error{Code::kBadArgument, fmt::format("an event type has 1 to {} bytes, not {}", kTypeBytesMax, type.size())};
+    }
+    if (std::find(filter.types_.begin(), filter.types_.end(), type) == filter.types_.end()) {
+      filter.types_.push_back(type);
+    }
+  }
+  return filter;
+}
+
+Filter Filter::everything() { return *make({">"}, {}); }
+
+bool Filter::matches_stream(std::string_view stream) const {
+  return std::any_of(patterns_.begin(), patterns_.end(),
+                     [&](const Pattern& pattern) { return pattern.matches(stream); });
+}
+
+bool Filter::matches_type(std::string_view type) const {
+  return types_.empty() || std::find(types_.begin(), types_.end(), type) != types_.end();
+}
+
+}  // namespace tidegate

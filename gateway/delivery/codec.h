@@ -1,0 +1,53 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eventstore/base/result.h"
+#include "eventstore/segment.h"
+#include "gateway/delivery/transport.h"
+#include "tidegate/v1/session.pb.h"
+
+namespace tidegate {
+
+// The two wire forms of the session protocol. The generated messages are the value types; JSON text is mapped to them
+// by DESIGN section 5 (not by protobuf's own JSON mapping).
+// Thread: any (pure functions of this file).
+
+// A peer's message. kBadMessage with what is wrong and where; kUnknownOp for an unknown `op`. Other codes (kBadPattern,
+// kBadPosition, kBadEvent ...) when one field is wrong: then `reply_to` names the subscription or request it belongs to.
+struct ReplyTo {
+  std::string id;
+  std::string request;
+};
+Result<v1::ClientMessage> decode_client_message(WireForm form, std::string_view bytes, ReplyTo& reply_to);
+
+// Any message but `events` with records.
+std::string encode_server_message(WireForm form, const v1::ServerMessage& message);
+
+// Appends the wire form of one event of an `events` message: the JSON object, or the length-delimited `events` field of
+// v1.Events with its tag. For Segment::encoded.
+void encode_event(WireForm form, const RecordView& record, std::string& out);
+
+// Puts an `events` message together from encoded events, without copying them. Usage: begin, add.., finish.
+class EventsMessage {
+ public:
+  EventsMessage(WireForm form, std::string_view subscription_id);
+
+  // `event` must stay alive until the message is sent: `pin` is the segment that holds it.
+  void add(std::string_view event, const SegmentRef& pin);
+  std::size_t events() const { return events_.size(); }
+  std::size_t bytes() const { return bytes_; }
+  // `position`: after the last event.
+  OutgoingMessage finish(std::string_view position) &&;
+
+ private:
+  WireForm form_;
+  std::string id_;
+  std::vector<std::string_view> events_;
+  std::vector<SegmentRef> pins_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace tidegate

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "gateway/delivery/delivery_loop.h"
+
+namespace tidegate {
+
+// One connection's end of the session protocol (DESIGN section 5). Made by DeliveryLoop::open; destroying it ends its
+// subscriptions and releases its cursors.
+//
+// Thread: I/O loop only.
+class Session {
+ public:
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // A complete message of the peer, in the session's wire form.
+  void on_message(std::string_view bytes);
+  // The write that Transport::send began is done.
+  void on_written();
+
+ private:
+  friend class DeliveryLoop;
+  struct Impl;
+  explicit Session(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace tidegate

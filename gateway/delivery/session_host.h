@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "gateway/delivery/principal.h"
+#include "gateway/delivery/transport.h"
+
+namespace tidegate {
+
+// The far end of a session whose transport lives on threads of its own (gRPC).
+// Thread: called on an I/O loop; must only hand over.
+class RemotePeer {
+ public:
+  virtual ~RemotePeer() = default;
+  // One serialised ServerMessage. The next one comes after RemoteSession::written.
+  virtual void send(std::string message) = 0;
+  virtual void close(CloseCode code, std::string_view reason) = 0;
+  virtual void set_reading(bool reading) = 0;
+};
+
+// A handle on such a session. Dropping it ends the session. The loop holds the peer only weakly, so a call that is under
+// way when the peer goes is dropped.
+// Thread: any (internally synchronised).
+class RemoteSession {
+ public:
+  virtual ~RemoteSession() = default;
+  // One serialised ClientMessage.
+  virtual void message(std::string bytes) = 0;
+  virtual void written() = 0;
+};
+
+// Places sessions on I/O loops. Implemented by gateway/net, used by gateway/api: neither includes the other.
+// Thread: any (internally synchronised).
+class SessionHost {
+ public:
+  virtual ~SessionHost() = default;
+  virtual std::unique_ptr<RemoteSession> open_remote(std::shared_ptr<RemotePeer> peer, Principal principal) = 0;
+};
+
+}  // namespace tidegate

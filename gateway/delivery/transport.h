@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eventstore/segment.h"
+
+namespace tidegate {
+
+// One message of the session protocol on its way out: pieces of shared bytes, sent as one WebSocket message.
+// The pieces point into `own` strings and into segments that `pins` keeps alive.
+// Thread: caller serialises.
+struct OutgoingMessage {
+  std::vector<std::string_view> pieces;
+  std::vector<std::string> own;  // never grown after a piece points into it
+  std::vector<SegmentRef> pins;
+  std::size_t bytes = 0;
+
+  // A message that is one string.
+  static OutgoingMessage of(std::string text);
+  std::string joined() const;
+};
+
+// Close codes of DESIGN section 5.
+enum class CloseCode : std::uint16_t {
+  kNormal = 1000,
+  kProtocol = 1002,
+  kUnsupportedData = 1003,
+  kBadText = 1007,
+  kPolicy = 1008,
+  kTooBig = 1009,
+  kInternal = 1011,
+  kDrain = 1012,
+  kBadMessage = 4400,
+  kUnauthenticated = 4401,
+  kForbidden = 4403,
+  kNoProgress = 4408,
+  kRateLimited = 4429,
+};
+
+// The way to a session's peer: a WebSocket, a gRPC stream, or a test.
+// Thread: I/O loop only. Implementations never call back into the session from inside these functions.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  // Begins a write. At most one is in flight: the next `send` comes after Session::on_written.
+  virtual void send(OutgoingMessage message) = 0;
+
+  // Sends a close frame once the write in flight is done and ends the connection; it is cut five seconds later at the
+  // latest. Nothing is sent after it. Calling it again does nothing.
+  virtual void close(CloseCode code, std::string_view reason) = 0;
+
+  // Whether the peer's next message may be read. Called only when it changes.
+  virtual void set_reading(bool reading) = 0;
+};
+
+}  // namespace tidegate
