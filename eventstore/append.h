@@ -20,7 +20,8 @@ inline constexpr std::size_t kChecksMax = 64;
 // A validated event that asks for a place in the log (gateway/cloudevents makes it).
 struct NewEvent {
   std::string stream;
-  std::string event;  // canonical serialised tidegate.v1.CloudEvent; `id`, `source` and `type` are read from it
+  std::string event;  // canonical serialised tidegate.v1.CloudEvent; `id`, `source` and `type` are
+                      // read from it
 };
 
 // A precondition of a request: the stream's last revision.
@@ -45,7 +46,8 @@ struct AppendResult {
   Durability durability = Durability::kSynced;
 };
 
-// Called exactly once, on the appender thread: it must not block. Not called at all after a fatal disk error.
+// Called exactly once, on the appender thread: it must not block. Not called at all after a fatal
+// disk error.
 using AppendDone = std::function<void(Result<AppendResult>)>;
 
 // One publish request: all of it is appended, or nothing.

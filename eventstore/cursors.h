@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,16 +35,18 @@ struct OpenedCursor {
   std::optional<CursorState> state;  // nothing: the cursor has no position yet
 };
 
-// Called once when the acknowledgement is on disk, on the appender thread; also when a later acknowledgement of the same
-// cursor covered it, then with that position. Not called when the cursor was taken over, sought or removed meanwhile.
+// Called once when the acknowledgement is on disk, on the appender thread; also when a later
+// acknowledgement of the same cursor covered it, then with that position. Not called when the
+// cursor was taken over, sought or removed meanwhile.
 using CursorDone = std::function<void(const Position&)>;
 
-// Durable cursors: named positions, moved by acknowledgements. Acknowledgements are coalesced in memory and written by
-// the appender with the next group, or after one second.
+// Durable cursors: named positions, moved by acknowledgements. Acknowledgements are coalesced in
+// memory and written by the appender with the next group, or after one second.
 //
-// A cursor is open in one place at a time. Opening it elsewhere, seeking and removing it start a new generation: the
-// former holder is told (`taken_over`, on the calling thread) and its late acknowledgements are ignored.
-// Thread: any (internally synchronised). Functions marked (disk) may block.
+// A cursor is open in one place at a time. Opening it elsewhere, seeking and removing it start a
+// new generation: the former holder is told (`taken_over`, on the calling thread) and its late
+// acknowledgements are ignored. Thread: any (internally synchronised). Functions marked (disk) may
+// block.
 class Cursors {
  public:
   Cursors(Storage& storage, Clock& clock);
@@ -53,19 +54,21 @@ class Cursors {
   Cursors& operator=(const Cursors&) = delete;
 
   // (disk) `taken_over` is called at most once, possibly before `open` returns to another caller.
-  Result<OpenedCursor> open(std::string_view owner, std::string_view name, std::function<void()> taken_over);
+  Result<OpenedCursor> open(std::string_view owner, std::string_view name,
+                            std::function<void()> taken_over);
   // The holder is gone; nothing happens when the generation is not the current one.
   void close(std::string_view owner, std::string_view name, std::uint64_t generation);
-  // False, and nothing happens, when the generation is not the current one. An acknowledgement at or below the stored or
-  // pending position does not move it, and `done` is still called when that one is on disk.
+  // False, and nothing happens, when the generation is not the current one. An acknowledgement at
+  // or below the stored or pending position does not move it, and `done` is still called when that
+  // one is on disk.
   bool acknowledge(std::string_view owner, std::string_view name, std::uint64_t generation,
                    const Position& position, CursorDone done);
 
   // (disk) Nothing when there is none. Pending acknowledgements are included.
   Result<std::optional<CursorState>> find(std::string_view owner, std::string_view name) const;
   // (disk) In name order, after `after_name` (exclusive), at most `limit`.
-  Result<std::vector<NamedCursor>> list(std::string_view owner, std::string_view prefix, std::string_view after_name,
-                                        std::size_t limit) const;
+  Result<std::vector<NamedCursor>> list(std::string_view owner, std::string_view prefix,
+                                        std::string_view after_name, std::size_t limit) const;
   // (disk) Synced before it returns. Creates the cursor when it is new.
   Result<CursorState> seek(std::string_view owner, std::string_view name, const Position& position);
   // (disk) kNotFound when there is none.

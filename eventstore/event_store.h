@@ -30,8 +30,8 @@ class StoreProbe {
  public:
   virtual ~StoreProbe() = default;
   // A group of requests is on disk. Times in microseconds.
-  virtual void group_committed(std::size_t /*events*/, std::size_t /*bytes*/, std::int64_t /*queued_us*/,
-                               std::int64_t /*commit_us*/) {}
+  virtual void group_committed(std::size_t /*events*/, std::size_t /*bytes*/,
+                               std::int64_t /*queued_us*/, std::int64_t /*commit_us*/) {}
   virtual void request_refused(Code /*code*/) {}
   virtual void events_deduplicated(std::size_t /*count*/) {}
   virtual void chunk_loaded(bool /*from_cache*/) {}
@@ -44,7 +44,8 @@ struct StoreOptions {
   std::size_t chunk_cache_bytes_max = std::size_t{128} << 20;
   std::size_t dedupe_events = std::size_t{1} << 20;
   unsigned replay_threads = 1;
-  // Below the soft watermark publishes are refused, below the hard floor cursor acknowledgements too.
+  // Below the soft watermark publishes are refused, below the hard floor cursor acknowledgements
+  // too.
   std::uint64_t disk_soft_bytes = std::uint64_t{1} << 30;
   std::uint64_t disk_hard_bytes = std::uint64_t{512} << 20;
   std::uint64_t ballast_bytes = std::uint64_t{64} << 20;
@@ -55,8 +56,8 @@ struct StoreOptions {
   StoreProbe* probe = nullptr;
   // Free bytes of the file system that holds `dir`.
   std::function<std::uint64_t(const std::string& dir)> free_bytes;
-  // Called once when the log can no longer be trusted (fsync or WAL error); must not return to the store.
-  // Default: log the reason, then _Exit(74) without destructors.
+  // Called once when the log can no longer be trusted (fsync or WAL error); must not return to the
+  // store. Default: log the reason, then _Exit(74) without destructors.
   std::function<void(const std::string& reason)> on_fatal;
   // For the test of the tests only: a store that answers before it syncs.
   bool unsafe_answer_before_sync = false;
@@ -106,15 +107,16 @@ struct StoreStatus {
   Sequence indexed = 0;
 };
 
-// The log: append, read, index, cursors, trim, verify. Start here; eventstore/README.md gives the reading order.
+// The log: append, read, index, cursors, trim, verify. Start here; eventstore/README.md gives the
+// reading order.
 //
-// Threads of its own: one appender, one indexer, `replay_threads` for disk reads. The destructor answers what is queued,
-// flushes and joins them; no callback comes after it.
-// Thread: any (internally synchronised).
+// Threads of its own: one appender, one indexer, `replay_threads` for disk reads. The destructor
+// answers what is queued, flushes and joins them; no callback comes after it. Thread: any
+// (internally synchronised).
 class EventStore {
  public:
-  // Opens or creates the log in `options.dir`, by the sequence of DESIGN section 3. An error leaves every file as it
-  // was; `exit_code` is what a program should end with (65, 73, 74, 75, 78).
+  // Opens or creates the log in `options.dir`, by the sequence of DESIGN section 3. An error leaves
+  // every file as it was; `exit_code` is what a program should end with (65, 73, 74, 75, 78).
   struct OpenError {
     Error error;
     int exit_code = 1;
@@ -124,14 +126,15 @@ class EventStore {
   EventStore(const EventStore&) = delete;
   EventStore& operator=(const EventStore&) = delete;
 
-  // Queues a request for the appender. On success `request` is moved from and `request.done` will be called. Refusals for
-  // want of capacity (kOverloaded, kDiskLow, kDraining) come back at once, leave `request` as it is and call nothing.
+  // Queues a request for the appender. On success `request` is moved from and `request.done` will
+  // be called. Refusals for want of capacity (kOverloaded, kDiskLow, kDraining) come back at once,
+  // leave `request` as it is and call nothing.
   Status append(AppendRequest& request);
   // Calls `ready` once, on the appender thread, when the queue has room again; at once when it has.
   void when_room(std::function<void()> ready);
 
-  // Calls `moved` on the appender thread after each move of the head, until the returned handle is dropped. It must only
-  // wake somebody.
+  // Calls `moved` on the appender thread after each move of the head, until the returned handle is
+  // dropped. It must only wake somebody.
   std::shared_ptr<void> on_head_moved(std::function<void()> moved);
 
   const Tail& tail() const;
@@ -146,8 +149,10 @@ class EventStore {
   // (disk) The following may block.
   Result<LogInfo> log_info() const;
   Result<StreamInfo> stream_info(std::string_view name) const;  // kNotFound
-  Result<std::vector<StreamInfo>> list_streams(std::string_view prefix, std::string_view after_name, std::size_t limit) const;
-  // `before` becomes the floor, as far as the flushed index allows; returns the floor that holds afterwards.
+  Result<std::vector<StreamInfo>> list_streams(std::string_view prefix, std::string_view after_name,
+                                               std::size_t limit) const;
+  // `before` becomes the floor, as far as the flushed index allows; returns the floor that holds
+  // afterwards.
   Result<Sequence> trim(Sequence before);
   // Reads everything; `progress` is called now and then and returns false to stop.
   Result<VerifyReport> verify(const std::function<bool(const VerifyProgress&)>& progress) const;
@@ -162,8 +167,8 @@ class EventStore {
   std::unique_ptr<Parts> parts_;
 };
 
-// `tidegate log accept-loss`: keeps the readable prefix of a damaged log under a new log id. Nobody else may have the
-// directory open. Returns what is left.
+// `tidegate log accept-loss`: keeps the readable prefix of a damaged log under a new log id. Nobody
+// else may have the directory open. Returns what is left.
 struct AcceptedLoss {
   LogId parent;
   LogId log;

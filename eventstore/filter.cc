@@ -1,9 +1,9 @@
 #include "eventstore/filter.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
+
+#include <fmt/format.h>
 
 namespace tidegate {
 namespace {
@@ -37,7 +37,8 @@ std::string quoted(std::string_view text) {
   return out;
 }
 
-// What is wrong with the shape, or nothing. `wildcards` says whether `*` and `>` may stand for a token.
+// What is wrong with the shape, or nothing. `wildcards` says whether `*` and `>` may stand for a
+// token.
 std::string shape_error(std::string_view text, bool wildcards) {
   if (text.empty()) return "it is empty";
   if (text.size() > kStreamNameBytesMax) {
@@ -73,14 +74,17 @@ std::string_view next_token(std::string_view& rest) {
 Status check_stream_name(std::string_view name) {
   const std::string wrong = shape_error(name, false);
   if (wrong.empty()) return {};
-  return Error{Code::kBadArgument, fmt::format("'{}' is not a stream name: {}", quoted(name), wrong)};
+  return Error{Code::kBadArgument,
+               fmt::format("'{}' is not a stream name: {}", quoted(name), wrong)};
 }
 
 Status check_publishable_name(std::string_view name) {
   if (is_reserved(name)) {
-    return Error{Code::kBadArgument,
-                 fmt::format("stream '{}' is reserved: names beginning with '_' or '$' cannot be published to",
-                             quoted(name))};
+    return Error{
+        Code::kBadArgument,
+        fmt::format(
+            "stream '{}' is reserved: names beginning with '_' or '$' cannot be published to",
+            quoted(name))};
   }
   return check_stream_name(name);
 }
@@ -88,7 +92,8 @@ Status check_publishable_name(std::string_view name) {
 Result<Pattern> Pattern::parse(std::string_view text) {
   const std::string wrong = shape_error(text, true);
   if (!wrong.empty()) {
-    return Error{Code::kBadPattern, fmt::format("'{}' is not a stream pattern: {}", quoted(text), wrong)};
+    return Error{Code::kBadPattern,
+                 fmt::format("'{}' is not a stream pattern: {}", quoted(text), wrong)};
   }
   const bool exact = text.find_first_of("*>") == std::string_view::npos;
   return Pattern(std::string(text), exact);
@@ -110,11 +115,13 @@ bool Pattern::matches(std::string_view stream) const {
 Result<Filter> Filter::make(const std::vector<std::string>& streams,
                             const std::vector<std::string>& types) {
   if (streams.empty()) {
-    return Error{Code::kBadPattern, "no stream pattern given: name at least one, '>' for every stream"};
+    return Error{Code::kBadPattern,
+                 "no stream pattern given: name at least one, '>' for every stream"};
   }
   if (streams.size() > kPatternsMax || types.size() > kTypesMax) {
-    return Error{Code::kLimit, fmt::format("{} patterns and {} types given, at most {} and {} are allowed",
-                                           streams.size(), types.size(), kPatternsMax, kTypesMax)};
+    return Error{Code::kLimit,
+                 fmt::format("{} patterns and {} types given, at most {} and {} are allowed",
+                             streams.size(), types.size(), kPatternsMax, kTypesMax)};
   }
   Filter filter;
   filter.exact_ = true;
@@ -122,13 +129,15 @@ Result<Filter> Filter::make(const std::vector<std::string>& streams,
     auto pattern = Pattern::parse(text);
     if (!pattern) return std::move(pattern).error();
     filter.exact_ = filter.exact_ && pattern->is_exact();
-    if (std::find(filter.patterns_.begin(), filter.patterns_.end(), *pattern) == filter.patterns_.end()) {
+    if (std::find(filter.patterns_.begin(), filter.patterns_.end(), *pattern) ==
+        filter.patterns_.end()) {
       filter.patterns_.push_back(*std::move(pattern));
     }
   }
   for (const std::string& type : types) {
     if (type.empty() || type.size() > kTypeBytesMax) {
-      return Error{Code::kBadArgument, fmt::format("an event type has 1 to {} bytes, not {}", kTypeBytesMax, type.size())};
+      return Error{Code::kBadArgument, fmt::format("an event type has 1 to {} bytes, not {}",
+                                                   kTypeBytesMax, type.size())};
     }
     if (std::find(filter.types_.begin(), filter.types_.end(), type) == filter.types_.end()) {
       filter.types_.push_back(type);
@@ -137,7 +146,9 @@ Result<Filter> Filter::make(const std::vector<std::string>& streams,
   return filter;
 }
 
-Filter Filter::everything() { return *make({">"}, {}); }
+Filter Filter::everything() {
+  return *make({">"}, {});
+}
 
 bool Filter::matches_stream(std::string_view stream) const {
   return std::any_of(patterns_.begin(), patterns_.end(),

@@ -10,7 +10,8 @@ namespace tidegate {
 
 // Thread: immutable (value types and pure functions of this file).
 
-// Grammar of a stream name: that of a NATS subject. 1-16 tokens of [A-Za-z0-9_-] joined by '.', at most 255 bytes.
+// Grammar of a stream name: that of a NATS subject. 1-16 tokens of [A-Za-z0-9_-] joined by '.', at
+// most 255 bytes.
 inline constexpr std::size_t kStreamNameBytesMax = 255;
 inline constexpr std::size_t kTokensMax = 16;
 inline constexpr std::size_t kPatternsMax = 32;
@@ -26,8 +27,8 @@ Status check_publishable_name(std::string_view name);
 // Cuts the first token off a name or pattern.
 std::string_view next_token(std::string_view& rest);
 
-// A stream pattern: an exact name, `*` for exactly one token, `>` for one or more trailing tokens. A wildcard as first
-// token does not match reserved names.
+// A stream pattern: an exact name, `*` for exactly one token, `>` for one or more trailing tokens.
+// A wildcard as first token does not match reserved names.
 class Pattern {
  public:
   // kBadPattern with the offending text.

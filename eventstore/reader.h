@@ -18,10 +18,12 @@ class StreamIndex;
 
 // A step of a read: the events to look at and how far that gets the reader.
 struct ReadChunk {
-  // Events in sequence order, for the reader to filter by itself. Null when nothing is in reach. It may hold events
-  // outside (after, examined]: they are to be ignored, an earlier or later step covers them.
+  // Events in sequence order, for the reader to filter by itself. Null when nothing is in reach. It
+  // may hold events outside (after, examined]: they are to be ignored, an earlier or later step
+  // covers them.
   SegmentRef segment;
-  // Every event in (after, examined] that the filter matches is in `segment`. Reading backward: in [examined, before).
+  // Every event in (after, examined] that the filter matches is in `segment`. Reading backward: in
+  // [examined, before).
   Sequence examined = 0;
   // At `examined`, so that it can be told as a position (reading forward only).
   Chain chain = 0;
@@ -48,7 +50,8 @@ using StartPlace = std::variant<FromHead, FromStart, AfterPosition, AfterSequenc
 struct ResolvedStart {
   enum class Outcome : std::uint8_t {
     kOk,
-    kTrimmed,     // events after the place are gone: `after` is the requested place, `floor` the lowest still held
+    kTrimmed,     // events after the place are gone: `after` is the requested place, `floor` the
+                  // lowest still held
     kRewound,     // the history of the position is not this log's
     kAhead,       // above the head
     kUnknownLog,  // no history that this log descends from
@@ -63,18 +66,20 @@ struct ResolvedStart {
 
 // THE cursor loop's source: the next events after a place, from memory or disk.
 //
-// All functions may read the disk and block: never call them on an I/O loop (use EventStore::post_read).
-// Thread: any (internally synchronised).
+// All functions may read the disk and block: never call them on an I/O loop (use
+// EventStore::post_read). Thread: any (internally synchronised).
 class Reader {
  public:
   Reader(Storage& storage, Tail& tail, ChunkCache& chunks, StreamIndex& index);
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
-  // The next step after `after`. At the head: a null segment and examined == after. Exact filters use the stream index.
-  // kTrimmed when `after` + 1 is below the floor, kDataLoss when the disk cannot give what it should.
+  // The next step after `after`. At the head: a null segment and examined == after. Exact filters
+  // use the stream index. kTrimmed when `after` + 1 is below the floor, kDataLoss when the disk
+  // cannot give what it should.
   Result<ReadChunk> read(const Filter& filter, Sequence after) const;
-  // The step below `before`; ends with examined == floor. Events of the segment are in ascending order.
+  // The step below `before`; ends with examined == floor. Events of the segment are in ascending
+  // order.
   Result<ReadChunk> read_backward(const Filter& filter, Sequence before) const;
 
   // Turns a place into a sequence and checks the history.

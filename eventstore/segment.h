@@ -21,15 +21,18 @@ struct RecordView {
   std::string_view event;  // a serialised tidegate.v1.CloudEvent
 };
 
-// The wire forms that an event is encoded to. What they look like is delivery's business (gateway/delivery/encoding.h).
+// The wire forms that an event is encoded to. What they look like is delivery's business
+// (gateway/delivery/encoding.h).
 enum class WireForm : std::uint8_t { kJson, kProto };
 inline constexpr std::size_t kWireForms = 2;
 
-// A run of events in sequence order: a piece of the tail, or a chunk read from disk. Each event has a slot per wire form
-// that the first reader fills, so that its bytes are made once, whoever reads them.
+// A run of events in sequence order: a piece of the tail, or a chunk read from disk. Each event has
+// a slot per wire form that the first reader fills, so that its bytes are made once, whoever reads
+// them.
 //
-// Filled by one thread (`append`), read by any number: a reader sees the first `count()` events, for good.
-// Thread: any (internally synchronised); `append` and `publish` by the filling thread only.
+// Filled by one thread (`append`), read by any number: a reader sees the first `count()` events,
+// for good. Thread: any (internally synchronised); `append` and `publish` by the filling thread
+// only.
 class Segment {
  public:
   // `bytes_max` and `events_max` bound what is appended; both are allocated at once.
@@ -38,11 +41,13 @@ class Segment {
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
 
-  // Copies the record in; false when it does not fit. The first record always fits: its bytes get a buffer of their own
-  // when they are larger than `bytes_max`. Not visible before `publish`.
+  // Copies the record in; false when it does not fit. The first record always fits: its bytes get a
+  // buffer of their own when they are larger than `bytes_max`. Not visible before `publish`.
   bool append(const RecordView& record);
   // Makes all that was appended up to and including `sequence` visible.
   void publish(Sequence sequence);
+  // Whether all that was appended is visible (filling thread only).
+  bool is_published() const { return count_.load(std::memory_order_relaxed) == appended_; }
 
   std::size_t count() const { return count_.load(std::memory_order_acquire); }
   const RecordView& record(std::size_t index) const { return entries_[index].record; }
@@ -52,8 +57,9 @@ class Segment {
   // Index of the first visible event above `sequence`; count() when there is none.
   std::size_t index_after(Sequence sequence) const;
 
-  // The event's bytes in a wire form: what an earlier call stored, or else what `encode(record, out)` appends to `out`.
-  // The view lives as long as the segment. Two threads may encode at the same time; one result is kept.
+  // The event's bytes in a wire form: what an earlier call stored, or else what `encode(record,
+  // out)` appends to `out`. The view lives as long as the segment. Two threads may encode at the
+  // same time; one result is kept.
   template <typename Encode>
   std::string_view encoded(std::size_t index, WireForm form, Encode&& encode) const {
     const auto& slot = entries_[index].encoded[static_cast<std::size_t>(form)];
@@ -85,8 +91,8 @@ class Segment {
   std::size_t arena_used_ = 0;
   std::size_t arena_size_ = 0;
   std::unique_ptr<Entry[]> entries_;
-  std::size_t appended_ = 0;             // filling thread only
-  std::atomic<std::size_t> count_{0};    // visible; release by `publish`, acquire by readers
+  std::size_t appended_ = 0;           // filling thread only
+  std::atomic<std::size_t> count_{0};  // visible; release by `publish`, acquire by readers
   std::size_t fixed_bytes_ = 0;
   mutable std::atomic<std::size_t> encoded_bytes_{0};
 };

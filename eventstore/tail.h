@@ -11,11 +11,12 @@
 
 namespace tidegate {
 
-// The newest part of the log in memory, bounded by bytes. Events become visible when they are durable, never before.
+// The newest part of the log in memory, bounded by bytes. Events become visible when they are
+// durable, never before.
 //
-// A reader asks for the segment that holds a sequence and walks it without locks; the segment stays alive as long as the
-// reader holds it, also after the tail has dropped it.
-// Thread: any (internally synchronised) for reading; `append` and `publish` by the appender only.
+// A reader asks for the segment that holds a sequence and walks it without locks; the segment stays
+// alive as long as the reader holds it, also after the tail has dropped it. Thread: any (internally
+// synchronised) for reading; `append` and `publish` by the appender only.
 class Tail {
  public:
   // `start`: the durable end of the log when it was opened; the tail begins empty, right after it.
@@ -50,8 +51,9 @@ class Tail {
 
   const std::size_t bytes_max_;
   Guarded<State> state_;
-  std::shared_ptr<Segment> filling_;                     // appender only; also the last of state_.segments
-  std::vector<std::shared_ptr<Segment>> unpublished_;    // appender only: touched since the last publish
+  std::shared_ptr<Segment> filling_;  // appender only; also the last of state_.segments
+  std::vector<std::shared_ptr<Segment>>
+      unpublished_;  // appender only: touched since the last publish
   std::atomic<Sequence> head_sequence_;
   std::atomic<Sequence> first_;
   std::atomic<std::size_t> bytes_{0};

@@ -1,9 +1,9 @@
 #include "eventstore/types.h"
 
-#include <fmt/format.h>
+#include <charconv>
 #include <sys/random.h>
 
-#include <charconv>
+#include <fmt/format.h>
 
 #include "eventstore/base/text.h"
 
@@ -25,8 +25,9 @@ LogId LogId::random() {
 
 Result<LogId> LogId::parse(std::string_view text) {
   if (text.size() != kLength || text.find_first_not_of(kBase32) != std::string_view::npos) {
-    return Error{Code::kBadPosition,
-                 fmt::format("'{}' is not a log id: 16 characters of a-z and 2-7", text.substr(0, 64))};
+    return Error{
+        Code::kBadPosition,
+        fmt::format("'{}' is not a log id: 16 characters of a-z and 2-7", text.substr(0, 64))};
   }
   LogId id;
   text.copy(id.text_.data(), kLength);
@@ -35,10 +36,11 @@ Result<LogId> LogId::parse(std::string_view text) {
 
 Result<Position> Position::parse(std::string_view text) {
   const auto fail = [&] {
-    return Error{Code::kBadPosition,
-                 fmt::format("'{}' is not a position: expected <log id>.<sequence>.<8 hex digits> as "
-                             "the server gave it, or an integer sequence",
-                             text.substr(0, 64))};
+    return Error{
+        Code::kBadPosition,
+        fmt::format("'{}' is not a position: expected <log id>.<sequence>.<8 hex digits> as "
+                    "the server gave it, or an integer sequence",
+                    text.substr(0, 64))};
   };
   const auto first_dot = text.find('.');
   const auto last_dot = text.rfind('.');

@@ -39,8 +39,8 @@ class LogId {
   std::array<char, kLength> text_;
 };
 
-// "After this event of this history": `<log id>.<sequence>.<check>`, where `check` is 8 hex digits, the upper half of the
-// chain at the sequence. Exclusive everywhere.
+// "After this event of this history": `<log id>.<sequence>.<check>`, where `check` is 8 hex digits,
+// the upper half of the chain at the sequence. Exclusive everywhere.
 struct Position {
   LogId log;
   Sequence sequence = 0;

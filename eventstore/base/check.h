@@ -1,9 +1,9 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <cstdlib>
+
+#include <fmt/format.h>
 
 namespace tidegate::detail {
 
@@ -19,11 +19,12 @@ template <typename... Values>
 
 }  // namespace tidegate::detail
 
-// Ends the process when an invariant of our own does not hold, in every build: serving from a state that cannot be is
-// worse than stopping. Further arguments are printed. Never for what a peer or a disk can cause.
-#define TG_CHECK(condition, ...)                                                           \
-  do {                                                                                     \
-    if (!(condition)) [[unlikely]] {                                                       \
+// Ends the process when an invariant of our own does not hold, in every build: serving from a state
+// that cannot be is worse than stopping. Further arguments are printed. Never for what a peer or a
+// disk can cause.
+#define TG_CHECK(condition, ...)                                                                   \
+  do {                                                                                             \
+    if (!(condition)) [[unlikely]] {                                                               \
       ::tidegate::detail::check_failed(__FILE__, __LINE__, #condition __VA_OPT__(, ) __VA_ARGS__); \
-    }                                                                                      \
+    }                                                                                              \
   } while (false)

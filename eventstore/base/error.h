@@ -8,8 +8,8 @@
 
 namespace tidegate {
 
-// The error codes of Tidegate, the same on every surface. DESIGN's table, which docs/protocol.md repeats, is `code_info`.
-// When you add a code, add its row in error.cc at the same place.
+// The error codes of Tidegate, the same on every surface. DESIGN's table, which docs/protocol.md
+// repeats, is `code_info`. When you add a code, add its row in error.cc at the same place.
 enum class Code : std::uint8_t {
   kBadMessage,
   kBadPattern,
@@ -40,8 +40,9 @@ enum class Code : std::uint8_t {
 
 // How a code appears on each surface.
 struct CodeInfo {
-  std::string_view name;  // "check_failed": WebSocket `code`, gRPC ErrorInfo.reason, problem+json `code`
-  int grpc_status;        // number of grpc::StatusCode
+  std::string_view
+      name;         // "check_failed": WebSocket `code`, gRPC ErrorInfo.reason, problem+json `code`
+  int grpc_status;  // number of grpc::StatusCode
   int http_status;
   int exit_code;  // of the CLI
   bool retryable;
@@ -60,7 +61,8 @@ struct ErrorDetail {
   std::string description;  // what was expected and what is, or the fact's value
 };
 
-// What went wrong and what to do about it. `message` is for people and carries the offending value, never a secret.
+// What went wrong and what to do about it. `message` is for people and carries the offending value,
+// never a secret.
 struct Error {
   Code code = Code::kInternal;
   std::string message;

@@ -1,16 +1,17 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <initializer_list>
 #include <string>
 #include <string_view>
+
+#include <fmt/format.h>
 
 namespace tidegate {
 
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
-// One field of a log line. Values are escaped by the writer; never pass a token, a key or a payload.
+// One field of a log line. Values are escaped by the writer; never pass a token, a key or a
+// payload.
 struct LogField {
   template <typename T>
   LogField(std::string_view field_name, const T& field_value)

@@ -9,8 +9,8 @@
 
 namespace tidegate {
 
-// A value or the Error that took its place. Dropping one is a compile error. Member names are those of std::expected,
-// which g++ 12 has only with C++23.
+// A value or the Error that took its place. Dropping one is a compile error. Member names are those
+// of std::expected, which g++ 12 has only with C++23.
 template <typename T>
 class [[nodiscard]] Result {
  public:

@@ -1,11 +1,11 @@
 #include "eventstore/base/text.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
+
+#include <fmt/format.h>
 
 namespace tidegate {
 namespace {
@@ -21,12 +21,23 @@ constexpr std::array<bool, 256> needs_escape = [] {
 
 void append_escaped(std::string& out, unsigned char c) {
   switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default: fmt::format_to(std::back_inserter(out), "\\u{:04x}", c);
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", c);
   }
 }
 
@@ -138,7 +149,8 @@ void append_time(std::string& out, std::int64_t time_us) {
   const auto micros = in_day % kMicrosPerSecond;
   fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
                  static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                 static_cast<unsigned>(date.day()), seconds / 3600, seconds / 60 % 60, seconds % 60);
+                 static_cast<unsigned>(date.day()), seconds / 3600, seconds / 60 % 60,
+                 seconds % 60);
   if (micros % 1000 != 0) {
     fmt::format_to(std::back_inserter(out), ".{:06}Z", micros);
   } else if (micros != 0) {

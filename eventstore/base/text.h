@@ -17,12 +17,13 @@ bool is_plain_word(std::string_view text);
 
 bool is_valid_utf8(std::string_view text);
 
-// RFC 3339 in UTC with microseconds, "2026-01-02T03:04:05.678901Z"; trailing zeros of the fraction in groups of three
-// are left out ("...05Z", "...05.678Z").
+// RFC 3339 in UTC with microseconds, "2026-01-02T03:04:05.678901Z"; trailing zeros of the fraction
+// in groups of three are left out ("...05Z", "...05.678Z").
 std::string format_time(std::int64_t time_us);
 void append_time(std::string& out, std::int64_t time_us);
 
-// Strict RFC 3339 with any offset and up to nine digits of fraction (cut to microseconds); years 1970-9999.
+// Strict RFC 3339 with any offset and up to nine digits of fraction (cut to microseconds); years
+// 1970-9999.
 std::optional<std::int64_t> parse_time(std::string_view text);
 
 // Digits only, no sign, no leading zero but "0", at most 2^64-1.
