@@ -78,28 +78,25 @@ Chain chain_of(const LogId& log) {
   return XXH3_64bits(log.text().data(), log.text().size());
 }
 
-Chain chain_after(Chain before, std::string_view body) {
-  // The seed is not enough: XXH3 mixes it weakly for long inputs, so the chain before is part of
-  // the input.
-  XXH3_state_t state;
-  XXH3_64bits_reset(&state);
-  char bytes[kChainBytes];
-  put_chain(bytes, before);
-  XXH3_64bits_update(&state, bytes, sizeof bytes);
-  XXH3_64bits_update(&state, body.data(), body.size());
-  return XXH3_64bits_digest(&state);
+Chain chain_after(Chain before, std::string_view value) {
+  TG_CHECK(value.size() >= kChainBytes, value.size());
+  std::string input(value);
+  std::memcpy(input.data(), &before, kChainBytes);
+  return XXH3_64bits(input.data(), input.size());
 }
 
-void append_record_body(std::string& out, std::string_view stream, Revision revision,
-                        std::int64_t append_time_us, std::string_view event) {
+Chain append_record(std::string& out, Chain before, std::string_view stream, Revision revision,
+                    std::int64_t append_time_us, std::string_view event) {
+  // The chain before stands where the new one will, so that hash input and value are one buffer.
+  const std::size_t start = out.size();
+  out.append(reinterpret_cast<const char*>(&before), kChainBytes);
   append_bytes(out, 1, stream);
   append_number(out, 2, revision);
   append_number(out, 3, static_cast<std::uint64_t>(append_time_us));
   append_bytes(out, 4, event);
-}
-
-void put_chain(char* eight_bytes, Chain chain) {
-  std::memcpy(eight_bytes, &chain, kChainBytes);
+  const Chain chain = XXH3_64bits(out.data() + start, out.size() - start);
+  std::memcpy(out.data() + start, &chain, kChainBytes);
+  return chain;
 }
 
 Result<RecordView> decode_record(Sequence sequence, std::string_view value) {

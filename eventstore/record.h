@@ -25,14 +25,13 @@ namespace tidegate {
 
 // The chain before the first event.
 Chain chain_of(const LogId& log);
-// The chain after a record: `body` is its value without the chain.
-Chain chain_after(Chain before, std::string_view body);
+// What the chain in a record's value should be when `before` precedes it (for verification; copies
+// the value).
+Chain chain_after(Chain before, std::string_view value);
 
-// Appends the body of a record (all but its chain) to `out`.
-void append_record_body(std::string& out, std::string_view stream, Revision revision,
-                        std::int64_t append_time_us, std::string_view event);
-// Writes a chain's 8 bytes, as they stand in front of a body.
-void put_chain(char* eight_bytes, Chain chain);
+// Appends a record's value to `out`, with the chain after `before`, and returns that chain.
+Chain append_record(std::string& out, Chain before, std::string_view stream, Revision revision,
+                    std::int64_t append_time_us, std::string_view event);
 
 // Views into `value`. kDataLoss when it is malformed.
 Result<RecordView> decode_record(Sequence sequence, std::string_view value);
