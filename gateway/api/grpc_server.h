@@ -1,0 +1,62 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "eventstore/base/result.h"
+#include "eventstore/event_store.h"
+#include "gateway/delivery/session_host.h"
+
+namespace tidegate {
+
+struct GrpcOptions {
+  // "host:port"; an IPv6 host in brackets. Port 0 picks a free one.
+  std::string listen = "127.0.0.1:7090";
+  // Of the gateway, as GetStatus tells it.
+  std::string version;
+};
+
+// What GetStatus tells about delivery.
+struct DeliveryCounts {
+  std::uint64_t connections = 0;
+  std::uint64_t subscriptions = 0;
+  std::uint64_t behind = 0;  // subscriptions that read below the live edge
+};
+
+// The gRPC listener: the services of tidegate.v1, health and reflection.
+//
+// The store and the host must outlive it. Its calls run on gRPC's threads, the store's replay
+// threads and the appender; none of them ever waits for another. Thread: caller serialises.
+class GrpcServer {
+ public:
+  // `counts` is called on any thread, also several at a time, until shutdown() has returned.
+  GrpcServer(GrpcOptions options, EventStore& store, SessionHost& host,
+             std::function<DeliveryCounts()> counts);
+  // As shutdown() without patience.
+  ~GrpcServer();
+  GrpcServer(const GrpcServer&) = delete;
+  GrpcServer& operator=(const GrpcServer&) = delete;
+
+  // Listens and serves; returns "host:port" with the port that was bound. kUnavailable with the
+  // address and the reason when that is not possible (address in use, for example). To be called
+  // once.
+  Result<std::string> start();
+
+  // Health becomes NOT_SERVING and every new publish is answered with `draining`; what is under way
+  // goes on.
+  void begin_drain();
+
+  // Stops taking calls, waits for those under way, cancels the rest after `patience`, and returns
+  // when the last one has ended. Sessions of Subscribe last as long as their client likes: close
+  // them by their host first.
+  void shutdown(std::chrono::milliseconds patience);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace tidegate
