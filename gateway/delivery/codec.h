@@ -26,8 +26,9 @@ Result<v1::ClientMessage> decode_client_message(WireForm form, std::string_view 
 // Any message but `events` with records.
 std::string encode_server_message(WireForm form, const v1::ServerMessage& message);
 
-// Appends the wire form of one event of an `events` message: the JSON object, or the length-delimited `events` field of
-// v1.Events with its tag. For Segment::encoded.
+// Appends the wire form of one event of an `events` message: the JSON object with a comma before it, so that a message of
+// many events needs no pieces of its own between them; or the length-delimited `events` field of v1.Events with its tag.
+// For Segment::encoded and EventsMessage::add.
 void encode_event(WireForm form, const RecordView& record, std::string& out);
 
 // Puts an `events` message together from encoded events, without copying them. Usage: begin, add.., finish.
