@@ -1,0 +1,152 @@
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "eventstore/filter.h"
+#include "gateway/api/services.h"
+#include "gateway/api/start_place.h"
+#include "gateway/api/unary_call.h"
+#include "tidegate/v1/cursor_service.grpc.pb.h"
+
+namespace tidegate {
+namespace {
+
+// Whose cursors a call works on: without configured authentication the empty subject owns them all.
+constexpr std::string_view kOwner;
+
+void set_cursor(v1::Cursor& out, const EventStore& store, const std::string& name,
+                const CursorState& state) {
+  const Sequence sequence = state.position.sequence;
+  const Sequence head = store.tail().head();
+  out.set_name(name);
+  out.set_position(state.position.text());
+  out.set_sequence(sequence);
+  out.set_behind(head > sequence ? head - sequence : 0);
+  if (state.acknowledged_time_us > 0)
+    set_time(*out.mutable_acknowledged(), state.acknowledged_time_us);
+  out.set_generation(state.generation);
+  out.set_lapsed(sequence + 1 < store.floor());
+}
+
+Status check_name(const std::string& name) {
+  const Status valid = check_stream_name(name);
+  if (valid) return {};
+  return field_error("name", valid.error().message);
+}
+
+Error no_cursor(const std::string& name) {
+  return {Code::kNotFound, fmt::format("there is no cursor {}", name)};
+}
+
+Status list_cursors(EventStore& store, const v1::ListCursorsRequest& request,
+                    v1::ListCursorsResponse& response) {
+  const auto page_size = to_page_size(request.page_size());
+  if (!page_size) return page_size.error();
+  for (const auto& [field, text] :
+       {std::pair<const char*, const std::string&>{"prefix", request.prefix()},
+        {"page_token", request.page_token()}}) {
+    if (text.size() > kStreamNameBytesMax) {
+      return field_error(field,
+                         fmt::format("at most {} bytes, are {}", kStreamNameBytesMax, text.size()));
+    }
+  }
+  // One more than asked for tells whether there is another page.
+  auto cursors =
+      store.cursors().list(kOwner, request.prefix(), request.page_token(), *page_size + 1);
+  if (!cursors) return cursors.error();
+  if (cursors->size() > *page_size) {
+    cursors->resize(*page_size);
+    response.set_next_page_token(cursors->back().name);
+  }
+  for (const NamedCursor& cursor : *cursors) {
+    set_cursor(*response.add_cursors(), store, cursor.name, cursor.state);
+  }
+  return {};
+}
+
+Status find_cursor(EventStore& store, const std::string& name, v1::Cursor& out) {
+  if (const Status valid = check_name(name); !valid) return valid;
+  const auto state = store.cursors().find(kOwner, name);
+  if (!state) return state.error();
+  if (!state->has_value()) return no_cursor(name);
+  set_cursor(out, store, name, **state);
+  return {};
+}
+
+Result<Position> resolve_target(const EventStore& store, const v1::Start& to) {
+  const auto place = to_start_place(to, "to");
+  if (!place) return place.error();
+  if (std::holds_alternative<LastN>(*place)) {
+    return field_error("to.last", "a cursor has no filter: name a sequence, a position or a time");
+  }
+  const auto resolved = store.reader().resolve(*place, Filter::everything());
+  if (!resolved) return resolved.error();
+  const auto start = require_ok(*resolved, store.log_id());
+  if (!start) return start.error();
+  return start->position;
+}
+
+Status seek_cursor(EventStore& store, const v1::SeekCursorRequest& request,
+                   v1::SeekCursorResponse& response) {
+  if (const Status valid = check_name(request.name()); !valid) return valid;
+  const auto target = resolve_target(store, request.to());
+  if (!target) return target.error();
+  const auto before = store.cursors().find(kOwner, request.name());
+  if (!before) return before.error();
+  if (before->has_value()) response.set_previous_position((*before)->position.text());
+  CursorState state = before->value_or(CursorState{});
+  state.position = *target;
+  ++state.generation;
+  if (!request.dry_run()) {
+    const auto moved = store.cursors().seek(kOwner, request.name(), *target);
+    if (!moved) return moved.error();
+    state = *moved;
+  }
+  set_cursor(*response.mutable_cursor(), store, request.name(), state);
+  return {};
+}
+
+class CursorServiceImpl final : public v1::CursorService::CallbackService {
+ public:
+  explicit CursorServiceImpl(EventStore& store) : store_(store) {}
+
+  grpc::ServerUnaryReactor* ListCursors(grpc::CallbackServerContext* context,
+                                        const v1::ListCursorsRequest* request,
+                                        v1::ListCursorsResponse* response) override {
+    return answer_on_replay_thread(context, store_,
+                                   [=, this] { return list_cursors(store_, *request, *response); });
+  }
+  grpc::ServerUnaryReactor* GetCursor(grpc::CallbackServerContext* context,
+                                      const v1::GetCursorRequest* request,
+                                      v1::GetCursorResponse* response) override {
+    return answer_on_replay_thread(context, store_, [=, this] {
+      return find_cursor(store_, request->name(), *response->mutable_cursor());
+    });
+  }
+  grpc::ServerUnaryReactor* SeekCursor(grpc::CallbackServerContext* context,
+                                       const v1::SeekCursorRequest* request,
+                                       v1::SeekCursorResponse* response) override {
+    return answer_on_replay_thread(context, store_,
+                                   [=, this] { return seek_cursor(store_, *request, *response); });
+  }
+  grpc::ServerUnaryReactor* DeleteCursor(grpc::CallbackServerContext* context,
+                                         const v1::DeleteCursorRequest* request,
+                                         v1::DeleteCursorResponse*) override {
+    return answer_on_replay_thread(context, store_, [=, this]() -> Status {
+      if (const Status valid = check_name(request->name()); !valid) return valid;
+      return store_.cursors().remove(kOwner, request->name());
+    });
+  }
+
+ private:
+  EventStore& store_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_cursor_service(ApiState& state) {
+  return std::make_unique<CursorServiceImpl>(state.store);
+}
+
+}  // namespace tidegate

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,9 @@ struct GrpcOptions {
   std::string listen = "127.0.0.1:7090";
   // Of the gateway, as GetStatus tells it.
   std::string version;
+  // Name and version of the libraries that other layers use, for GetStatus; this layer adds its
+  // own.
+  std::map<std::string, std::string> libraries = {};
 };
 
 // What GetStatus tells about delivery.

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "eventstore/base/guarded.h"
+#include "eventstore/base/result.h"
+#include "eventstore/event_store.h"
+#include "gateway/api/grpc_server.h"
+#include "gateway/delivery/session_host.h"
+
+namespace tidegate {
+
+// A call that wants to know when the gateway begins to drain.
+class Drainable {
+ public:
+  virtual ~Drainable() = default;
+  virtual void on_drain() = 0;
+};
+
+// Whether the gateway drains, and whom to tell. As many watchers as there are open pipelines.
+// Thread: any (internally synchronised).
+class DrainSignal {
+ public:
+  bool is_set() const { return set_.load(std::memory_order_acquire); }
+
+  // Calls `on_drain` of every watcher once, on the calling thread.
+  void set() {
+    const auto watchers = watchers_.with([this](Watchers& all) {
+      // Under the lock, so that nobody is added in between without being told.
+      set_.store(true, std::memory_order_release);
+      return std::exchange(all, {});
+    });
+    for (const auto& [key, weak] : watchers) {
+      if (const auto watcher = weak.lock()) watcher->on_drain();
+    }
+  }
+
+  // False when the signal is set already: then nobody will be called.
+  bool watch(const std::shared_ptr<Drainable>& watcher) {
+    return watchers_.with([&](Watchers& all) {
+      if (is_set()) return false;
+      all.emplace(watcher.get(), watcher);
+      return true;
+    });
+  }
+  void unwatch(const Drainable* watcher) {
+    watchers_.with([&](Watchers& all) { all.erase(watcher); });
+  }
+
+ private:
+  using Watchers = std::map<const Drainable*, std::weak_ptr<Drainable>>;
+  std::atomic<bool> set_{false};
+  Guarded<Watchers> watchers_;
+};
+
+// What every service works on.
+// Thread: any (internally synchronised).
+struct ApiState {
+  EventStore& store;
+  SessionHost& host;
+  const std::function<DeliveryCounts()> counts;
+  const std::string version;
+  const std::map<std::string, std::string> libraries;
+  const std::int64_t started_us;
+  DrainSignal drain;
+};
+
+inline Error draining_error() {
+  return {Code::kDraining,
+          "the gateway is shutting down: publish to another one or try again",
+          {},
+          1000};
+}
+
+inline Error too_many_reads_error() {
+  return {Code::kOverloaded, "too many reads of the log are waiting", {}, 1000};
+}
+
+}  // namespace tidegate

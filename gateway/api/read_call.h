@@ -1,0 +1,16 @@
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include "gateway/api/api_state.h"
+#include "tidegate/v1/event_service.pb.h"
+
+namespace tidegate {
+
+// Serves EventService.Read: every step runs on a replay thread in turn with other readers, and the
+// next one begins when the message before it has been taken by gRPC. The reactor deletes itself.
+// Thread: any (internally synchronised).
+grpc::ServerWriteReactor<v1::ReadResponse>* start_read_call(ApiState& state,
+                                                            const v1::ReadRequest& request);
+
+}  // namespace tidegate
