@@ -27,7 +27,8 @@ class RemotePeer {
 class RemoteSession {
  public:
   virtual ~RemoteSession() = default;
-  // One serialised ClientMessage.
+  // One serialised ClientMessage. What waits for the loop is bounded by the host: it calls RemotePeer::set_reading(false),
+  // also from inside this call, and true again when the loop has caught up.
   virtual void message(std::string bytes) = 0;
   virtual void written() = 0;
 };
