@@ -1,0 +1,193 @@
+#include "gateway/delivery/delivery_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "eventstore/base/check.h"
+#include "gateway/delivery/loop_core.h"
+#include "gateway/delivery/session.h"
+#include "gateway/delivery/session_core.h"
+
+namespace tidegate {
+
+LoopCore::LoopCore(LogAccess& log_access, const Clock& clock, const SessionLimits& session_limits,
+                   DeliveryProbe& observer, std::string server_name)
+    : log(log_access),
+      limits(session_limits),
+      probe(observer),
+      server(std::move(server_name)),
+      clock_(clock),
+      random_(static_cast<std::minstd_rand::result_type>(clock.wall_us())) {
+  jump_to(log.head());
+}
+
+LoopCore::~LoopCore() {
+  TG_CHECK(sessions_.empty(), sessions_.size());
+}
+
+// --------------------------------------------------------------------------------------- dispatch
+
+bool LoopCore::dispatch() {
+  in_turn_ = true;
+  const bool has_more = walk();
+  const bool has_waiting = serve_ready();
+  in_turn_ = false;
+  return has_more || has_waiting;
+}
+
+// Offers what follows `dispatched` to whom it may concern. True when it stopped before the head.
+bool LoopCore::walk() {
+  const Sequence head = log.head();
+  if (index.empty()) {
+    jump_to(head);
+    return false;
+  }
+  std::size_t left = kDispatchedPerTurn;
+  while (dispatched_.sequence < head) {
+    const SegmentRef segment = log.tail_segment(dispatched_.sequence + 1);
+    if (!segment) {
+      // The loop stood still for longer than the tail reaches back. Everybody goes on by reading.
+      before_ = dispatched_;
+      for (SessionCore* session : sessions_) session->fall_behind();
+      jump_to(head);
+      return false;
+    }
+    const std::size_t count = segment->count();
+    for (std::size_t i = segment->index_after(dispatched_.sequence); i < count; ++i) {
+      if (left == 0) return true;
+      --left;
+      offer(segment, i);
+    }
+  }
+  return false;
+}
+
+void LoopCore::offer(const SegmentRef& segment, std::size_t at) {
+  const RecordView& record = segment->record(at);
+  // `dispatched` moves first: a subscription that catches up while this event is offered reads it
+  // by itself and is not missed, and one that is offered it as well ignores it.
+  before_ = dispatched_;
+  dispatched_ = place_of(record);
+  for (const InterestIndex::Interest& interest : index.match(record.stream)) {
+    interest.who->offer(segment, at, record);
+  }
+  if (full_.empty()) return;
+  for (SessionCore* session : full_) {
+    std::size_t records = kRecordsPerTurn;
+    if (session->pump(records)) wake(*session);
+  }
+  full_.clear();
+}
+
+void LoopCore::jump_to(Sequence head) {
+  // Nobody is live, so nobody asks for the check.
+  dispatched_ = {head, 0};
+  before_ = dispatched_;
+}
+
+// ------------------------------------------------------------------------------------------ turns
+
+void LoopCore::wake(SessionCore& session) {
+  if (!session.is_ready) {
+    session.is_ready = true;
+    ready_.push_back(&session);
+  }
+  if (!in_turn_) schedule();
+}
+
+void LoopCore::schedule() {
+  if (std::exchange(scheduled_, true)) return;
+  log.later([weak = weak_from_this()] {
+    const std::shared_ptr<LoopCore> self = weak.lock();
+    if (!self) return;
+    self->scheduled_ = false;
+    self->in_turn_ = true;
+    const bool has_waiting = self->serve_ready();
+    self->in_turn_ = false;
+    if (has_waiting) self->schedule();
+  });
+}
+
+bool LoopCore::serve_ready() {
+  std::size_t total = kRecordsPerLoopTurn;
+  const std::size_t waiting = ready_.size();
+  std::size_t served = 0;
+  for (; served < waiting && total > 0; ++served) {
+    SessionCore& session = *ready_[served];
+    session.is_ready = false;
+    std::size_t records = std::min(kRecordsPerTurn, total);
+    total -= records;
+    const bool wants_more = session.pump(records);
+    total += records;
+    if (wants_more) wake(session);  // behind those who have not had their turn
+  }
+  ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(served));
+  return !ready_.empty();
+}
+
+// --------------------------------------------------------------------------------------- sessions
+
+void LoopCore::add(SessionCore& session) {
+  session.loop_slot = sessions_.size();
+  sessions_.push_back(&session);
+}
+
+void LoopCore::remove(SessionCore& session) {
+  sessions_.back()->loop_slot = session.loop_slot;
+  sessions_[session.loop_slot] = sessions_.back();
+  sessions_.pop_back();
+  if (session.is_ready) std::erase(ready_, &session);
+}
+
+void LoopCore::tick() {
+  const std::int64_t now = now_ms();
+  for (SessionCore* session : sessions_) session->tick(now);
+}
+
+void LoopCore::drain(std::int64_t spread_ms) {
+  draining_ = true;
+  drain_spread_ms_ = spread_ms;
+  std::uniform_int_distribution<std::int64_t> spread(0, std::max<std::int64_t>(spread_ms, 0));
+  for (SessionCore* session : sessions_) session->drain_at(now_ms() + spread(random_));
+}
+
+std::uint32_t LoopCore::reconnect_after_ms() {
+  // At least as spread out as the drain itself, so that the other gateways are not met by a wave.
+  constexpr std::int64_t kLeastMs = 250;
+  constexpr std::int64_t kSpreadMs = 2000;
+  constexpr std::int64_t kMostMs = 60'000;
+  const std::int64_t spread_ms = std::clamp(drain_spread_ms_, kSpreadMs, kMostMs);
+  std::uniform_int_distribution<std::int64_t> wait(kLeastMs, kLeastMs + spread_ms);
+  return static_cast<std::uint32_t>(wait(random_));
+}
+
+// ----------------------------------------------------------------------------------- DeliveryLoop
+
+DeliveryLoop::DeliveryLoop(LogAccess& log, const Clock& clock, const SessionLimits& limits,
+                           DeliveryProbe& probe, std::string server)
+    : core_(std::make_shared<LoopCore>(log, clock, limits, probe, std::move(server))) {}
+
+DeliveryLoop::~DeliveryLoop() = default;
+
+std::unique_ptr<Session> DeliveryLoop::open(Transport& transport, WireForm form,
+                                            Principal principal, std::string connection) {
+  auto core = std::make_shared<SessionCore>(*core_, transport, form, std::move(principal),
+                                            std::move(connection));
+  core->begin();
+  return std::unique_ptr<Session>(new Session(std::move(core)));
+}
+
+bool DeliveryLoop::dispatch() {
+  return core_->dispatch();
+}
+void DeliveryLoop::tick() {
+  core_->tick();
+}
+void DeliveryLoop::drain(std::int64_t spread_ms) {
+  core_->drain(spread_ms);
+}
+std::size_t DeliveryLoop::sessions() const {
+  return core_->sessions();
+}
+
+}  // namespace tidegate

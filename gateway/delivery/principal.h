@@ -4,8 +4,8 @@
 
 namespace tidegate {
 
-// Who a session belongs to. Without configured authentication: the empty subject, everything permitted.
-// Thread: immutable.
+// Who a session belongs to. Without configured authentication: the empty subject, everything
+// permitted. Thread: immutable.
 struct Principal {
   std::string subject;
   bool may_publish = true;

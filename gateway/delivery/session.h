@@ -8,8 +8,10 @@
 
 namespace tidegate {
 
-// One connection's end of the session protocol (DESIGN section 5). Made by DeliveryLoop::open; destroying it ends its
-// subscriptions and releases its cursors.
+class SessionCore;
+
+// One connection's end of the session protocol (DESIGN section 5). Made by DeliveryLoop::open;
+// destroying it ends its subscriptions and releases its cursors.
 //
 // Thread: I/O loop only.
 class Session {
@@ -25,9 +27,8 @@ class Session {
 
  private:
   friend class DeliveryLoop;
-  struct Impl;
-  explicit Session(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;
+  explicit Session(std::shared_ptr<SessionCore> core);
+  std::shared_ptr<SessionCore> core_;
 };
 
 }  // namespace tidegate

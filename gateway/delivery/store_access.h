@@ -13,7 +13,8 @@ namespace tidegate {
 // Thread: I/O loop only; `post` is called from the store's threads.
 class StoreAccess final : public LogAccess {
  public:
-  // `post` runs a function on the loop; it may drop it when the loop has ended. The store must outlive this object.
+  // `post` runs a function on the loop; it may drop it when the loop has ended. The store must
+  // outlive this object.
   StoreAccess(EventStore& store, std::function<void(std::function<void()>)> post);
 
   LogId log_id() const override;
@@ -21,10 +22,14 @@ class StoreAccess final : public LogAccess {
   Sequence floor() const override;
   Sequence tail_first() const override;
   SegmentRef tail_segment(Sequence sequence) const override;
-  void read(const Filter& filter, Sequence after, std::function<void(Result<ReadChunk>)> done) override;
-  void open(OpenSubscription request, std::function<void(Result<OpenedSubscription>)> done) override;
+  void later(std::function<void()> run) override;
+  void read(const Filter& filter, Sequence after,
+            std::function<void(Result<ReadChunk>)> done) override;
+  void open(OpenSubscription request,
+            std::function<void(Result<OpenedSubscription>)> done) override;
   void acknowledge(CursorAck ack, std::function<void(Result<Position>)> done) override;
-  void close_cursor(const std::string& owner, const std::string& cursor, std::uint64_t generation) override;
+  void close_cursor(const std::string& owner, const std::string& cursor,
+                    std::uint64_t generation) override;
   void publish(AppendRequest request, std::function<void(Result<AppendResult>)> done) override;
 
  private:

@@ -9,9 +9,9 @@
 
 namespace tidegate {
 
-// One message of the session protocol on its way out: pieces of shared bytes, sent as one WebSocket message.
-// The pieces point into `own` strings and into segments that `pins` keeps alive.
-// Thread: caller serialises.
+// One message of the session protocol on its way out: pieces of shared bytes, sent as one WebSocket
+// message. The pieces point into `own` strings and into segments that `pins` keeps alive. Thread:
+// caller serialises.
 struct OutgoingMessage {
   std::vector<std::string_view> pieces;
   std::vector<std::string> own;  // never grown after a piece points into it
@@ -41,7 +41,8 @@ enum class CloseCode : std::uint16_t {
 };
 
 // The way to a session's peer: a WebSocket, a gRPC stream, or a test.
-// Thread: I/O loop only. Implementations never call back into the session from inside these functions.
+// Thread: I/O loop only. Implementations never call back into the session from inside these
+// functions.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -49,8 +50,13 @@ class Transport {
   // Begins a write. At most one is in flight: the next `send` comes after Session::on_written.
   virtual void send(OutgoingMessage message) = 0;
 
-  // Sends a close frame once the write in flight is done and ends the connection; it is cut five seconds later at the
-  // latest. Nothing is sent after it. Calling it again does nothing.
+  // Copies what is left of the message in flight (at most limits.batch_bytes, or one event) and
+  // drops its pins, so that a peer that does not read holds no memory of the log. Called at most
+  // once per message.
+  virtual void release_pins() = 0;
+
+  // Sends a close frame once the write in flight is done and ends the connection; it is cut five
+  // seconds later at the latest. Nothing is sent after it. Calling it again does nothing.
   virtual void close(CloseCode code, std::string_view reason) = 0;
 
   // Whether the peer's next message may be read. Called only when it changes.

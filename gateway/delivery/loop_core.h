@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "eventstore/base/clock.h"
+#include "gateway/delivery/interest_index.h"
+#include "gateway/delivery/limits.h"
+#include "gateway/delivery/log_access.h"
+#include "gateway/delivery/place.h"
+#include "gateway/delivery/probe.h"
+
+namespace tidegate {
+
+class SessionCore;
+
+// The inside of a DeliveryLoop: what its sessions and subscriptions share.
+// Thread: I/O loop only.
+class LoopCore : public std::enable_shared_from_this<LoopCore> {
+ public:
+  LoopCore(LogAccess& log_access, const Clock& clock, const SessionLimits& session_limits,
+           DeliveryProbe& observer, std::string server_name);
+  ~LoopCore();
+  LoopCore(const LoopCore&) = delete;
+  LoopCore& operator=(const LoopCore&) = delete;
+
+  // --- for DeliveryLoop ---
+  bool dispatch();
+  void tick();
+  void drain(std::int64_t spread_ms);
+  void add(SessionCore& session);
+  void remove(SessionCore& session);
+  std::size_t sessions() const { return sessions_.size(); }
+
+  // --- for sessions and subscriptions ---
+  std::int64_t now_ms() const { return clock_.steady_ms(); }
+  std::uint64_t next_number() { return ++last_number_; }
+  bool is_draining() const { return draining_; }
+  // What a client should wait before it connects again.
+  std::uint32_t reconnect_after_ms();
+  // The last event that was dispatched. Its check is known to subscriptions that were live then;
+  // others have not got there and use the check of their own place when they do.
+  const Place& dispatched() const { return dispatched_; }
+  // The event before it: where a subscription stands that the last event is being offered to.
+  const Place& before_dispatched() const { return before_; }
+  // The session has something to send: it gets a turn at the end of this one, or soon.
+  void wake(SessionCore& session);
+  // As soon as the event in hand has been offered to everybody.
+  void serve_soon(SessionCore& session) { full_.push_back(&session); }
+
+  LogAccess& log;
+  const SessionLimits limits;
+  DeliveryProbe& probe;
+  const std::string server;
+  InterestIndex index;
+
+  // Records that one session may examine before others get their turn, and all of them in one turn
+  // of the loop: about 0.1 and 1 ms.
+  static constexpr std::size_t kRecordsPerTurn = 4096;
+  static constexpr std::size_t kRecordsPerLoopTurn = 32'768;
+  static constexpr std::size_t kDispatchedPerTurn = 2048;
+
+ private:
+  bool walk();
+  void offer(const SegmentRef& segment, std::size_t at);
+  void jump_to(Sequence head);
+  // True when some still wait for a turn.
+  bool serve_ready();
+  void schedule();
+
+  const Clock& clock_;
+  Place dispatched_;
+  Place before_;
+  std::vector<SessionCore*> sessions_;
+  // Sessions that wait for a turn, each once, and those whose list filled up during the present
+  // event.
+  std::vector<SessionCore*> ready_;
+  std::vector<SessionCore*> full_;
+  bool in_turn_ = false;
+  bool scheduled_ = false;
+  bool draining_ = false;
+  std::int64_t drain_spread_ms_ = 0;
+  std::uint64_t last_number_ = 0;
+  // For spreading only: nothing depends on it being unpredictable.
+  std::minstd_rand random_;
+};
+
+}  // namespace tidegate

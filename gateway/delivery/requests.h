@@ -1,0 +1,31 @@
+#pragma once
+
+#include "eventstore/append.h"
+#include "eventstore/base/result.h"
+#include "eventstore/filter.h"
+#include "eventstore/reader.h"
+#include "gateway/delivery/limits.h"
+#include "gateway/delivery/subscription.h"
+#include "tidegate/v1/session.pb.h"
+
+namespace tidegate {
+
+// The peer's operations, checked and turned into our own types.
+// Thread: any (pure functions of this file).
+
+struct SubscribeRequest {
+  Subscription::Settings settings;  // without number
+  StartPlace place;
+};
+
+// kBadArgument, kBadPattern, kBadPosition, kLimit or kUnsupported with the field and its value.
+Result<SubscribeRequest> check_subscribe(const v1::SubscribeOp& op, const SessionLimits& limits);
+Result<Filter> check_update(const v1::UpdateOp& op);
+Result<Subscription::Claim> check_ack(const v1::AckOp& op);
+// Without `done`. Also kBadEvent and kEventTooLarge.
+Result<AppendRequest> check_publish(const v1::PublishOp& op);
+
+// The names that the peer gives: 1 to `limits.id_bytes` bytes of UTF-8.
+Status check_id(std::string_view id, std::string_view what, const SessionLimits& limits);
+
+}  // namespace tidegate

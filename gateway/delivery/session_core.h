@@ -1,0 +1,171 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eventstore/append.h"
+#include "gateway/delivery/codec.h"
+#include "gateway/delivery/log_access.h"
+#include "gateway/delivery/loop_core.h"
+#include "gateway/delivery/outbox.h"
+#include "gateway/delivery/principal.h"
+#include "gateway/delivery/requests.h"
+#include "gateway/delivery/subscription.h"
+#include "gateway/delivery/token_bucket.h"
+#include "gateway/delivery/transport.h"
+
+namespace tidegate {
+
+// The inside of a Session: one connection's subscriptions, answers and its one write in flight.
+//
+// Answers wait in the outbox. When the socket is free, the next answer goes, or else the next
+// events of the subscriptions in turn. An `events` message is made only when it is sent at once, so
+// an answer that is made later goes later.
+//
+//   session.cc            messages in and out, turns, time
+//   session_ops.cc        what each operation of the peer does
+//   session_log.cc        what the log answers: places found, gaps, reads, cursors
+//   session_publish.cc    publishing
+//
+// Thread: I/O loop only. Callbacks of the log hold it weakly and find subscriptions by number.
+class SessionCore : public std::enable_shared_from_this<SessionCore> {
+ public:
+  SessionCore(LoopCore& loop, Transport& transport, WireForm form, Principal principal,
+              std::string connection);
+  ~SessionCore();
+  SessionCore(const SessionCore&) = delete;
+  SessionCore& operator=(const SessionCore&) = delete;
+
+  // Sends the first message.
+  void begin();
+  // Ends the subscriptions and leaves the loop. Nothing is sent any more.
+  void end();
+  void on_message(std::string_view bytes);
+  void on_written();
+
+  // --- for the loop ---
+  // Sends what there is to send, if the socket is free. At most `records` events of the log are
+  // examined (it counts down); true when it stopped for that.
+  bool pump(std::size_t& records);
+  void tick(std::int64_t now_ms);
+  void drain_at(std::int64_t when_ms);
+  void fall_behind();
+  std::size_t loop_slot = 0;
+  bool is_ready = false;
+
+  // --- for subscriptions ---
+  LoopCore& loop() const { return loop_; }
+  WireForm form() const { return form_; }
+  bool is_writing() const { return writing_.has_value(); }
+  void tell_caught_up(Subscription& subscription);
+  void tell_fell_behind(Subscription& subscription);
+  void begin_read(Subscription& subscription, std::uint64_t read, Sequence after);
+
+ private:
+  struct Write {
+    std::int64_t began_ms = 0;
+    std::size_t bytes = 0;
+    bool holds_pins = false;
+  };
+  struct Finish {
+    CloseCode code;
+    std::string reason;
+  };
+  // A publish request of the peer; its answer waits until those before it are sent.
+  struct Publish {
+    std::uint64_t number = 0;
+    std::string request;
+    std::optional<Result<AppendResult>> answer;
+  };
+  enum class Served : std::uint8_t { kSent, kTold, kNothing, kOutOfRecords };
+
+  // session.cc
+  void handle(const v1::ClientMessage& message);
+  void refuse(const Error& error, const ReplyTo& reply_to);
+  void reply_error(const Error& error, std::string_view id, std::string_view request = {});
+  void reply(const v1::ServerMessage& message);
+  bool is_exempt(const v1::ClientMessage& message) const;
+  bool take_token();
+  void finish(CloseCode code, std::string_view reason);
+  void close_now(CloseCode code, std::string_view reason);
+  void send_closing();
+  void run();
+  bool send_all(std::size_t& records);
+  Served serve_next(std::size_t& records);
+  void send(OutgoingMessage message, std::size_t events);
+  void send_events(Subscription& subscription, EventsMessage message);
+  void update_reading();
+  void tick_write(std::int64_t now_ms);
+  void tick_quiet(std::int64_t now_ms);
+  v1::ServerMessage welcome() const;
+
+  // session_ops.cc
+  void on_subscribe(const v1::SubscribeOp& op);
+  void on_ack(const v1::AckOp& op);
+  void on_update(const v1::UpdateOp& op);
+  void on_unsubscribe(const v1::UnsubscribeOp& op);
+  void answer_updates(Subscription& subscription);
+  Subscription* find(std::string_view id);
+  Subscription* find(std::uint64_t number);
+  Subscription* find_or_refuse(std::string_view id);
+  // Takes it out of everything and releases its cursor.
+  void remove(Subscription& subscription);
+  void remove_all();
+  void tell_unsubscribed(std::string_view id, std::string_view reason);
+  std::string position_text(const Place& place) const;
+  std::string told(Subscription& subscription, const Place& place);
+
+  // session_log.cc
+  void open_at(Subscription& subscription, StartPlace place, bool with_cursor);
+  void on_opened(std::uint64_t number, const StartPlace& asked, bool with_cursor,
+                 Result<OpenedSubscription> opened);
+  void on_found(Subscription& subscription, const StartPlace& asked,
+                const OpenedSubscription& opened);
+  void begin_delivery(Subscription& subscription, const ResolvedStart& start);
+  void go_on_from(Subscription& subscription, Sequence floor);
+  void on_taken_over(std::uint64_t number);
+  void on_read(std::uint64_t number, std::uint64_t read, Result<ReadChunk> chunk);
+  void on_acknowledged(std::uint64_t number, Result<Position> position);
+  void send_acknowledgement(Subscription& subscription, Subscription::Claim claim);
+  // Tells it. False when the subscription ended.
+  bool gap(Subscription& subscription, std::string requested, Sequence floor, v1::GapReason reason);
+  void reset(Subscription& subscription, const ResolvedStart& start);
+
+  // session_publish.cc
+  void on_publish(const v1::PublishOp& op);
+  void on_published(std::uint64_t number, Result<AppendResult> answer);
+  void answer_publishes();
+  void answer(const Publish& publish);
+
+  LoopCore& loop_;
+  Transport& transport_;
+  const WireForm form_;
+  const Principal principal_;
+  const std::string connection_;
+  const LogId log_id_;
+  bool has_ended_ = false;
+
+  std::vector<std::unique_ptr<Subscription>> subscriptions_;
+  std::size_t next_ = 0;  // whose turn it is
+
+  Outbox outbox_;
+  std::optional<Write> writing_;
+  std::int64_t sent_ms_ = 0;
+  bool reading_ = true;
+  // Set once: what is in the outbox still goes, then the connection is closed.
+  std::optional<Finish> finish_;
+  bool closed_ = false;
+  std::optional<std::int64_t> drain_at_ms_;
+
+  TokenBucket tokens_;
+  std::uint32_t bad_messages_ = 0;
+  std::deque<Publish> publishes_;
+};
+
+}  // namespace tidegate

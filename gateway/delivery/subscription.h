@@ -1,0 +1,161 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eventstore/filter.h"
+#include "eventstore/reader.h"
+#include "gateway/delivery/codec.h"
+#include "gateway/delivery/interest_index.h"
+#include "gateway/delivery/place.h"
+
+namespace tidegate {
+
+class SessionCore;
+
+// What to do when events after the place are gone.
+enum class GapAnswer : std::uint8_t { kEnd, kGoOnFromFloor };
+
+// A durable cursor that a subscription holds.
+struct HeldCursor {
+  std::string name;              // empty: none
+  std::uint64_t generation = 0;  // 0: not opened
+};
+
+// A subscription: a place in the log and a filter. It takes the next matching events after its
+// place, from the list of what was dispatched while it was live, from the tail, or from disk.
+//
+//   OPENING --opened--> BEHIND --place reaches what the loop has dispatched--> LIVE
+//      ^                  |  ^                                                   |
+//      +---events gone----+  +---list full, window full, or a write is stuck-----+
+//
+// LIVE: dispatched events are listed until a message takes them. With an empty list the place is
+// implicitly the loop's. BEHIND: dispatched events are ignored; the place moves with every examined
+// event, matching or not. It may wait for a read, for an acknowledgement (window), or for the next
+// tick (the log had no room for its read).
+//
+// The session owns it and tells the peer what happens; this class decides what is next.
+// Thread: I/O loop only.
+class Subscription final : public Interested {
+ public:
+  enum class State : std::uint8_t { kOpening, kBehind, kLive };
+  enum class Wait : std::uint8_t { kNothing, kRead, kWindow, kTick };
+
+  struct Settings {
+    std::string id;
+    std::uint64_t number = 0;  // unique in the loop: what answers that come late are for
+    Filter filter;
+    HeldCursor cursor;
+    GapAnswer on_gap = GapAnswer::kEnd;
+    std::uint32_t window = 0;  // 0: none
+  };
+  Subscription(SessionCore& session, Settings settings);
+  ~Subscription() override;
+  Subscription(const Subscription&) = delete;
+  Subscription& operator=(const Subscription&) = delete;
+
+  const std::string& id() const { return settings_.id; }
+  std::uint64_t number() const { return settings_.number; }
+  const Filter& filter() const { return settings_.filter; }
+  const HeldCursor& cursor() const { return settings_.cursor; }
+  void hold(std::uint64_t generation) { settings_.cursor.generation = generation; }
+  GapAnswer on_gap() const { return settings_.on_gap; }
+  bool is_opening() const { return state_ == State::kOpening; }
+
+  // Its place is known: it is BEHIND and owes a `caught_up`.
+  void begin_at(const Place& place);
+  // The place is to be found anew.
+  void begin_again();
+  // Everything up to here was examined, and what matched was handed to messages.
+  Place reached() const;
+
+  void offer(const SegmentRef& segment, std::size_t index, const RecordView& record) override;
+
+  // Whether `fill` would get anywhere.
+  bool wants_turn() const;
+  // Adds the next matching events until the message is full, nothing is in reach, or `records` more
+  // were examined (it counts down). May tell `caught_up` or `fell_behind` by the session's outbox,
+  // which goes after the message.
+  void fill(EventsMessage& message, std::size_t& records);
+  // After the last event that `fill` added.
+  const Place& last_filled() const { return last_filled_; }
+
+  // Whether it waits for this read: an answer to any other is out of date and to be dropped.
+  bool is_reading(std::uint64_t read) const { return wait_ == Wait::kRead && read == read_; }
+  void on_read(ReadChunk chunk);
+  void retry_at_tick() { wait_ = Wait::kTick; }
+
+  // Events after `reached` come by the new filter.
+  void change_filter(Filter filter);
+  // Cumulative; frees the window.
+  void acknowledge(Sequence sequence);
+
+  // Holds no memory of the log any more: a write is stuck.
+  void let_go();
+  // The loop can no longer dispatch what follows its place.
+  void fall_behind();
+  void tick(std::int64_t now_ms);
+
+  // The highest place that the peer was told, which it may acknowledge.
+  Sequence told() const { return told_; }
+  void note_told(Sequence sequence, std::int64_t now_ms);
+  bool is_position_due(std::int64_t now_ms) const;
+
+  // Acknowledgements of the cursor: one is under way at a time, the newest of the others waits.
+  struct Claim {
+    Sequence sequence = 0;
+    std::optional<Position> position;
+  };
+  bool is_acknowledging = false;
+  std::optional<Claim> next_claim;
+  // `update` operations that wait for the place to be known.
+  std::uint32_t updates_waiting = 0;
+  // In the loop's index, from the first time that its place is known.
+  bool is_indexed = false;
+
+ private:
+  struct Listed {
+    std::uint32_t pin = 0;
+    std::uint32_t index = 0;
+  };
+
+  void fill_live(EventsMessage& message);
+  void fill_behind(EventsMessage& message, std::size_t& records);
+  // Examines events in (place, until]. False when it must stop before the end.
+  bool walk(const SegmentRef& segment, Sequence until, EventsMessage& message,
+            std::size_t& records);
+  // False when the event has to wait.
+  bool take(const SegmentRef& segment, std::size_t index, EventsMessage& message);
+  bool is_window_full(std::size_t listed) const;
+  void begin_read();
+  void become_live();
+  void clear_list();
+
+  SessionCore& session_;
+  Settings settings_;
+  State state_ = State::kOpening;
+  Wait wait_ = Wait::kNothing;
+  Place place_;
+  Place last_filled_;
+
+  // LIVE: matching events after place_, at most limits.batch_events. Each segment is pinned once.
+  std::vector<Listed> list_;
+  std::vector<SegmentRef> pins_;
+
+  // BEHIND: what a read brought and is not used up.
+  std::optional<ReadChunk> chunk_;
+  std::uint64_t read_ = 0;
+  std::int64_t behind_since_ms_ = 0;
+  // `subscribed` or `fell_behind` was told and `caught_up` not yet.
+  bool owes_caught_up_ = false;
+
+  // With a window: delivered and not acknowledged, ascending, at most settings_.window.
+  std::deque<Sequence> unacknowledged_;
+  Sequence told_ = 0;
+  std::int64_t told_ms_ = 0;
+};
+
+}  // namespace tidegate
