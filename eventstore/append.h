@@ -42,7 +42,7 @@ struct Appended {
 
 struct AppendResult {
   std::vector<Appended> events;  // in the order of the request
-  Position position;             // after the last one of them (by request order)
+  Position position;             // after the one of them that is last in the log
   Durability durability = Durability::kSynced;
 };
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 namespace tidegate {
 
 class Storage;
+class StorageBatch;
 
 // A named durable position as it is stored.
 struct CursorState {
@@ -79,23 +81,28 @@ class Cursors {
     std::string owner;
     std::string name;
     CursorState state;
+    std::uint64_t generation = 0;
     std::vector<CursorDone> done;
   };
   // Called (outside any lock) when there is something to write and there was nothing before.
   void set_wake(std::function<void()> wake);
   bool has_pending() const;
+  // From `take_pending` until `written` returns, the appender holds this, so that a seek does not
+  // get between.
+  std::mutex& write_turn() { return write_turn_; }
   std::vector<PendingWrite> take_pending();
-  // What take_pending returned is on disk.
+  static void put(StorageBatch& batch, const std::vector<PendingWrite>& writes);
+  // What take_pending returned is on disk: calls their `done`.
   void written(std::vector<PendingWrite> writes);
 
  private:
-  using Key = std::pair<std::string, std::string>;
+  using Key = std::pair<std::string, std::string>;  // owner, name
   struct Open {
     std::uint64_t generation = 0;
     std::optional<CursorState> state;
-    bool held = false;
-    bool dirty = false;
-    bool writing = false;
+    bool held = false;     // by a subscription
+    bool dirty = false;    // in State::dirty
+    bool writing = false;  // between take_pending and written
     std::function<void()> taken_over;
     std::vector<CursorDone> waiting;
   };
@@ -105,9 +112,19 @@ class Cursors {
     std::function<void()> wake;
   };
 
+  Result<std::optional<CursorState>> read(std::string_view owner, std::string_view name) const;
+  static std::function<void()> mark_dirty(State& state, std::pair<const Key, Open>& cursor);
+  static void forget_if_idle(State& state, std::map<Key, Open>::iterator place);
+  std::function<void()> end_generation(const Key& key, std::optional<CursorState> next);
+
   Storage& storage_;
   Clock& clock_;
+  std::mutex write_turn_;
   mutable Guarded<State> state_;
 };
+
+// The row of a cursor.
+std::string encode_cursor(const CursorState& state);
+Result<CursorState> decode_cursor(std::string_view value);
 
 }  // namespace tidegate

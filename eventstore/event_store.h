@@ -14,6 +14,7 @@
 #include "eventstore/base/result.h"
 #include "eventstore/cursors.h"
 #include "eventstore/filter.h"
+#include "eventstore/history.h"
 #include "eventstore/reader.h"
 #include "eventstore/tail.h"
 #include "eventstore/types.h"
@@ -23,6 +24,8 @@ class FileSystem;
 }
 
 namespace tidegate {
+
+struct NamedStream;
 
 // What the store tells its observer: verbs without names of metrics.
 // Thread: any (internally synchronised by the implementation); called on the store's threads.
@@ -63,14 +66,6 @@ struct StoreOptions {
   bool unsafe_answer_before_sync = false;
 };
 
-// One history that the log descends from.
-struct Branch {
-  LogId log;
-  Sequence fork = 0;  // last sequence shared with the parent
-  std::int64_t time_us = 0;
-  std::string reason;
-};
-
 struct LogInfo {
   LogId log;
   Position head;
@@ -103,7 +98,8 @@ struct StoreStatus {
   std::size_t ingest_queue_bytes = 0;
   std::size_t tail_bytes = 0;
   std::uint64_t disk_free_bytes = 0;
-  bool disk_low = false;
+  bool disk_low = false;         // publishing is refused
+  bool cursors_refused = false;  // below the hard floor
   Sequence indexed = 0;
 };
 
@@ -162,6 +158,8 @@ class EventStore {
   void wait_for_index() const;
 
  private:
+  Result<StreamInfo> describe_stream(const NamedStream& stream) const;
+
   struct Parts;
   explicit EventStore(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "eventstore/filter.h"
 #include "eventstore/segment.h"
@@ -14,6 +15,7 @@ namespace tidegate {
 class Storage;
 class Tail;
 class ChunkCache;
+class History;
 class StreamIndex;
 
 // A step of a read: the events to look at and how far that gets the reader.
@@ -70,7 +72,8 @@ struct ResolvedStart {
 // EventStore::post_read). Thread: any (internally synchronised).
 class Reader {
  public:
-  Reader(Storage& storage, Tail& tail, ChunkCache& chunks, StreamIndex& index);
+  Reader(const Storage& storage, const Tail& tail, ChunkCache& chunks, const StreamIndex& index,
+         const History& history);
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
@@ -90,14 +93,25 @@ class Reader {
   Result<Sequence> last_before_time(std::int64_t time_us) const;
 
  private:
-  Result<ReadChunk> read_exact(const Filter& filter, Sequence after) const;
-  Result<Sequence> place_of_last(const Filter& filter, std::uint32_t count) const;
+  Result<ReadChunk> read_run(Sequence after) const;
+  Result<ReadChunk> read_exact(const Filter& filter, Sequence after, Sequence indexed) const;
+  Result<ReadChunk> read_exact_backward(const Filter& filter, Sequence before) const;
+  Result<SegmentRef> load(std::vector<Sequence> sequences) const;
+  Result<Chain> chain_at(Sequence sequence) const;
+  Result<std::int64_t> time_at(Sequence sequence) const;
+  Result<Sequence> before_last(const Filter& filter, std::uint32_t count) const;
   Result<ResolvedStart> resolve_position(const Position& position) const;
+  Result<ResolvedStart> start_after(Sequence after, bool resumed) const;
 
-  Storage& storage_;
-  Tail& tail_;
+  const Storage& storage_;
+  const Tail& tail_;
   ChunkCache& chunks_;
-  StreamIndex& index_;
+  const StreamIndex& index_;
+  const History& history_;
 };
+
+// Reads [first, last] of the log into a segment: what ChunkCache loads. kDataLoss when an event is
+// missing.
+Result<SegmentRef> read_segment(const Storage& storage, Sequence first, Sequence last);
 
 }  // namespace tidegate

@@ -1,0 +1,214 @@
+#include "eventstore/stream_index.h"
+
+#include "eventstore/base/check.h"
+#include "eventstore/base/string_map.h"
+#include "eventstore/keys.h"
+#include "tidegate/storage/v1/record.pb.h"
+
+namespace tidegate {
+namespace {
+
+Error damaged() {
+  return {Code::kDataLoss, "the stream index is damaged; `tidegate log verify` tells more"};
+}
+
+std::string encode(const StreamEntry& entry) {
+  storage::v1::StreamRow row;
+  row.set_number(entry.number);
+  row.set_first_revision(entry.first_revision);
+  row.set_last_revision(entry.last_revision);
+  row.set_last_sequence(entry.last_sequence);
+  return row.SerializeAsString();
+}
+
+// The end of the keys that begin with `prefix`.
+std::string after_prefix(std::string prefix) {
+  while (!prefix.empty()) {
+    if (static_cast<unsigned char>(prefix.back()) != 0xFF) {
+      ++prefix.back();
+      return prefix;
+    }
+    prefix.pop_back();
+  }
+  return prefix;
+}
+
+Storage::Range runs_of(std::uint64_t number) {
+  return {.lower = run_key(number, 0), .upper = run_key(number + 1, 0)};
+}
+
+}  // namespace
+
+Result<StreamEntry> decode_stream_entry(std::string_view value) {
+  storage::v1::StreamRow row;
+  if (!row.ParseFromArray(value.data(), static_cast<int>(value.size()))) return damaged();
+  return StreamEntry{row.number(), row.first_revision(), row.last_revision(), row.last_sequence()};
+}
+
+Result<IndexRun> decode_run(std::string_view value) {
+  storage::v1::RunRow row;
+  if (!row.ParseFromArray(value.data(), static_cast<int>(value.size()))) return damaged();
+  IndexRun run;
+  run.first_revision = row.first_revision();
+  run.sequences.reserve(static_cast<std::size_t>(row.sequence_deltas_size()));
+  Sequence sequence = 0;
+  for (const std::uint64_t delta : row.sequence_deltas())
+    run.sequences.push_back(sequence += delta);
+  if (run.sequences.empty()) return damaged();
+  return run;
+}
+
+StreamIndex::StreamIndex(Storage& storage) : storage_(storage) {}
+
+Status StreamIndex::open() {
+  auto value = storage_.get(Family::kIndex, checkpoint_key());
+  if (!value) return std::move(value).error();
+  if (!value->has_value()) return {};
+  storage::v1::IndexCheckpoint checkpoint;
+  if (!checkpoint.ParseFromString(**value)) return damaged();
+  next_stream_number_ = checkpoint.next_stream_number();
+  indexed_ = checkpoint.indexed_sequence();
+  flushed_ = checkpoint.indexed_sequence();
+  return {};
+}
+
+Result<StreamIndex::Run> StreamIndex::begin_run(std::string_view stream, Revision first_revision,
+                                                std::uint64_t& next_number) {
+  auto known = find(stream);
+  if (!known) return std::move(known).error();
+  Run run;
+  run.is_new = !known->has_value();
+  run.entry = run.is_new ? StreamEntry{next_number++, first_revision, 0, 0} : **known;
+  return run;
+}
+
+Status StreamIndex::apply(const Segment& segment, Sequence last) {
+  const Sequence start = indexed();
+  std::uint64_t next_number = next_stream_number_;
+  StringMap<Run> runs;
+  Sequence end = start;
+  for (std::size_t i = segment.index_after(start); i < segment.count(); ++i) {
+    const RecordView& record = segment.record(i);
+    if (record.sequence > last) break;
+    TG_CHECK(record.sequence == end + 1, record.sequence, end);
+    auto found = runs.find(record.stream);
+    if (found == runs.end()) {
+      auto run = begin_run(record.stream, record.revision, next_number);
+      if (!run) return std::move(run).error();
+      found = runs.emplace(std::string(record.stream), *std::move(run)).first;
+    }
+    Run& run = found->second;
+    run.sequences.push_back(record.sequence);
+    run.entry.last_revision = record.revision;
+    run.entry.last_sequence = record.sequence;
+    end = record.sequence;
+  }
+  if (end == start) return {};
+
+  StorageBatch batch(storage_);
+  for (const auto& [stream, run] : runs) put_run(batch, stream, run);
+  storage::v1::IndexCheckpoint checkpoint;
+  checkpoint.set_indexed_sequence(end);
+  checkpoint.set_next_stream_number(next_number);
+  batch.put(Family::kIndex, checkpoint_key(), checkpoint.SerializeAsString());
+  auto written = storage_.write_unlogged(batch);
+  if (!written) return written;
+  next_stream_number_ = next_number;
+  // Pairs with the acquire in indexed(): who sees it finds the rows.
+  indexed_.store(end, std::memory_order_release);
+  return {};
+}
+
+void StreamIndex::put_run(StorageBatch& batch, const std::string& stream, const Run& run) const {
+  storage::v1::RunRow row;
+  row.set_first_revision(run.entry.last_revision - run.sequences.size() + 1);
+  Sequence before = 0;
+  for (const Sequence sequence : run.sequences) {
+    row.add_sequence_deltas(sequence - before);
+    before = sequence;
+  }
+  batch.put(Family::kIndex, run_key(run.entry.number, before), row.SerializeAsString());
+  batch.put(Family::kIndex, stream_key(stream), encode(run.entry));
+}
+
+Status StreamIndex::flush() {
+  const Sequence covered = indexed();
+  auto flushed = storage_.flush(Family::kIndex);
+  if (flushed) flushed_.store(covered, std::memory_order_release);
+  return flushed;
+}
+
+Result<std::optional<StreamEntry>> StreamIndex::find(std::string_view stream) const {
+  auto value = storage_.get(Family::kIndex, stream_key(stream));
+  if (!value) return std::move(value).error();
+  if (!value->has_value()) return std::optional<StreamEntry>();
+  auto entry = decode_stream_entry(**value);
+  if (!entry) return std::move(entry).error();
+  return std::optional<StreamEntry>(*entry);
+}
+
+Result<std::vector<NamedStream>> StreamIndex::list(std::string_view prefix,
+                                                   std::string_view after_name,
+                                                   std::size_t limit) const {
+  std::vector<NamedStream> streams;
+  const std::string lower = stream_key(prefix);
+  const auto rows =
+      storage_.iterate(Family::kIndex, {.lower = lower, .upper = after_prefix(lower)});
+  // The key after `after_name` in byte order is the name and a NUL.
+  rows->seek(after_name.empty() ? lower : stream_key(after_name) + '\0');
+  for (; rows->is_valid() && streams.size() < limit; rows->next()) {
+    auto entry = decode_stream_entry(rows->value());
+    if (!entry) return std::move(entry).error();
+    streams.push_back({std::string(rows->key().substr(1)), *entry});
+  }
+  auto status = rows->status();
+  if (!status) return std::move(status).error();
+  return streams;
+}
+
+Result<std::vector<Sequence>> StreamIndex::sequences_after(std::string_view stream, Sequence after,
+                                                           Sequence until,
+                                                           std::size_t limit) const {
+  std::vector<Sequence> found;
+  auto entry = find(stream);
+  if (!entry) return std::move(entry).error();
+  if (!entry->has_value()) return found;
+  const auto rows = storage_.iterate(Family::kIndex, runs_of((*entry)->number));
+  for (rows->seek(run_key((*entry)->number, after + 1)); rows->is_valid() && found.size() < limit;
+       rows->next()) {
+    auto run = decode_run(rows->value());
+    if (!run) return std::move(run).error();
+    for (const Sequence sequence : run->sequences) {
+      if (sequence > until) return found;
+      if (sequence > after) found.push_back(sequence);
+    }
+  }
+  auto status = rows->status();
+  if (!status) return std::move(status).error();
+  return found;
+}
+
+Result<std::vector<Sequence>> StreamIndex::sequences_before(std::string_view stream,
+                                                            Sequence before,
+                                                            std::size_t limit) const {
+  std::vector<Sequence> found;
+  auto entry = find(stream);
+  if (!entry) return std::move(entry).error();
+  if (!entry->has_value()) return found;
+  const auto rows = storage_.iterate(Family::kIndex, runs_of((*entry)->number));
+  // The first run that ends at or above `before` may begin below it.
+  rows->seek(run_key((*entry)->number, before));
+  if (!rows->is_valid()) rows->seek_to_last();
+  for (; rows->is_valid() && found.size() < limit; rows->prev()) {
+    auto run = decode_run(rows->value());
+    if (!run) return std::move(run).error();
+    for (auto sequence = run->sequences.rbegin(); sequence != run->sequences.rend(); ++sequence) {
+      if (*sequence < before) found.push_back(*sequence);
+    }
+  }
+  auto status = rows->status();
+  if (!status) return std::move(status).error();
+  return found;
+}
+
+}  // namespace tidegate

@@ -38,6 +38,8 @@ class Tail {
   // The segment that holds `sequence`, or null when it is below first() or above head().
   SegmentRef find(Sequence sequence) const;
   std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  // Whether it will soon begin to forget.
+  bool is_nearly_full() const { return bytes() > bytes_max_ / 4 * 3; }
 
  private:
   struct State {

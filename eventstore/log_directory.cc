@@ -1,0 +1,266 @@
+#include "eventstore/log_directory.h"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <set>
+#include <unistd.h>
+#include <vector>
+
+#include <fmt/format.h>
+#include <rocksdb/file_system.h>
+
+#include "eventstore/base/log.h"
+#include "eventstore/base/text.h"
+#include "eventstore/history.h"
+#include "eventstore/storage.h"
+
+namespace tidegate {
+namespace {
+
+constexpr std::string_view kFormatName = "tidegate-log";
+constexpr std::uint64_t kFormatMajor = 1;
+constexpr std::string_view kFormatText = "tidegate-log 1.0\n";
+
+// What may lie in a directory without making it somebody else's.
+const std::set<std::string> kHarmless = {".", "..", "LOCK", "ballast", "lost+found"};
+
+OpenError open_error(int exit_code, Code code, std::string message) {
+  return {{code, std::move(message)}, exit_code};
+}
+
+OpenError io_error(const char* doing, const std::string& path, const rocksdb::IOStatus& status) {
+  const int exit_code = status.IsNoSpace() ? kExitCannotCreate : kExitIo;
+  return open_error(exit_code, Code::kUnavailable,
+                    fmt::format("cannot {} {}: {}", doing, path, status.ToString()));
+}
+
+// The process that holds a POSIX lock, or 0.
+pid_t lock_holder(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) return 0;
+  struct flock request {};
+  request.l_type = F_WRLCK;
+  request.l_whence = SEEK_SET;
+  const bool asked = ::fcntl(file, F_GETLK, &request) == 0;
+  ::close(file);
+  return asked && request.l_type != F_UNLCK ? request.l_pid : 0;
+}
+
+}  // namespace
+
+std::shared_ptr<rocksdb::FileSystem> file_system_of(const StoreOptions& options) {
+  return options.file_system ? options.file_system : rocksdb::FileSystem::Default();
+}
+
+std::uint64_t free_bytes_of(const StoreOptions& options) {
+  if (options.free_bytes) return options.free_bytes(options.dir);
+  std::uint64_t free = 0;
+  // A file system that cannot tell is taken for an ample one: the watermarks are then of no use.
+  if (!file_system_of(options)->GetFreeSpace(options.dir, {}, &free, nullptr).ok())
+    return UINT64_MAX / 4;
+  return free;
+}
+
+struct LogDirectory::Impl {
+  StoreOptions options;
+  std::shared_ptr<rocksdb::FileSystem> fs;
+  rocksdb::FileLock* lock = nullptr;
+
+  std::string path(const std::string& name) const { return options.dir + "/" + name; }
+  bool exists(const std::string& name) const {
+    return fs->FileExists(path(name), {}, nullptr).ok();
+  }
+
+  rocksdb::IOStatus sync_dir(const std::string& dir) const {
+    std::unique_ptr<rocksdb::FSDirectory> handle;
+    auto status = fs->NewDirectory(dir, {}, &handle, nullptr);
+    return status.ok() ? handle->Fsync({}, nullptr) : status;
+  }
+
+  // Removes everything in a directory; what cannot be removed is met again by the call that is in
+  // its way.
+  void clear_dir(const std::string& dir) const {
+    std::vector<std::string> names;
+    if (!fs->GetChildren(dir, {}, &names, nullptr).ok()) return;
+    for (const std::string& name : names) {
+      if (name == "." || name == "..") continue;
+      if (!fs->DeleteFile(dir + "/" + name, {}, nullptr).ok()) remove_dir(dir + "/" + name);
+    }
+  }
+  void remove_dir(const std::string& dir) const {
+    clear_dir(dir);
+    fs->DeleteDir(dir, {}, nullptr).PermitUncheckedError();
+  }
+
+  rocksdb::IOStatus write_file(const std::string& target, std::string_view text) const {
+    std::unique_ptr<rocksdb::FSWritableFile> file;
+    auto status = fs->NewWritableFile(target, {}, &file, nullptr);
+    if (status.ok()) status = file->Append({text.data(), text.size()}, {}, nullptr);
+    if (status.ok()) status = file->Fsync({}, nullptr);
+    if (status.ok()) status = file->Close({}, nullptr);
+    return status;
+  }
+};
+
+LogDirectory::LogDirectory(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+LogDirectory::~LogDirectory() {
+  if (impl_->lock != nullptr)
+    impl_->fs->UnlockFile(impl_->lock, {}, nullptr).PermitUncheckedError();
+}
+
+std::variant<std::unique_ptr<LogDirectory>, OpenError> LogDirectory::lock(
+    const StoreOptions& options, bool create) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  impl->fs = file_system_of(options);
+  if (create) {
+    const auto made = impl->fs->CreateDirIfMissing(options.dir, {}, nullptr);
+    if (!made.ok()) {
+      return open_error(
+          kExitCannotCreate, Code::kUnavailable,
+          fmt::format("cannot create the data directory {}: {}", options.dir, made.ToString()));
+    }
+  } else if (!impl->fs->FileExists(options.dir, {}, nullptr).ok()) {
+    return open_error(kExitData, Code::kNotFound,
+                      fmt::format("there is no data directory {}", options.dir));
+  }
+  const std::string lock_path = impl->path("LOCK");
+  const auto locked = impl->fs->LockFile(lock_path, {}, &impl->lock, nullptr);
+  if (locked.ok()) return std::unique_ptr<LogDirectory>(new LogDirectory(std::move(impl)));
+  const pid_t holder = lock_holder(lock_path);
+  if (holder == 0 && ::access(options.dir.c_str(), W_OK) != 0) {
+    return open_error(
+        kExitIo, Code::kUnavailable,
+        fmt::format("cannot write in the data directory {}: {}", options.dir, locked.ToString()));
+  }
+  return open_error(
+      kExitBusy, Code::kUnavailable,
+      fmt::format("the data directory {} is in use by {}; stop it, or name another directory",
+                  options.dir, holder == 0 ? "this process" : fmt::format("process {}", holder)));
+}
+
+const std::shared_ptr<rocksdb::FileSystem>& LogDirectory::file_system() const {
+  return impl_->fs;
+}
+std::string LogDirectory::db_path() const {
+  return impl_->path("db");
+}
+std::string LogDirectory::head_path() const {
+  return impl_->path("HEAD");
+}
+
+std::variant<bool, OpenError> LogDirectory::has_log() const {
+  if (impl_->exists("FORMAT")) {
+    std::string text;
+    const auto read = rocksdb::ReadFileToString(impl_->fs.get(), impl_->path("FORMAT"), &text);
+    if (!read.ok()) return io_error("read", impl_->path("FORMAT"), read);
+    std::string_view rest = text;
+    const bool named = rest.starts_with(kFormatName);
+    rest.remove_prefix(std::min(kFormatName.size() + 1, rest.size()));
+    const auto major = parse_u64(rest.substr(0, rest.find('.')));
+    if (!named || !major) {
+      return open_error(kExitConfig, Code::kDataLoss,
+                        fmt::format("{} is not a log's: it is damaged or of another program",
+                                    impl_->path("FORMAT")));
+    }
+    if (*major > kFormatMajor) {
+      return open_error(
+          kExitConfig, Code::kUnsupported,
+          fmt::format(
+              "the log in {} has format {}, this version reads up to {}: use a newer tidegated",
+              impl_->options.dir, *major, kFormatMajor));
+    }
+    return true;
+  }
+  if (impl_->exists(".new")) return false;  // a creation that did not come to its end
+  std::vector<std::string> names;
+  const auto listed = impl_->fs->GetChildren(impl_->options.dir, {}, &names, nullptr);
+  if (!listed.ok()) return io_error("list", impl_->options.dir, listed);
+  for (const std::string& name : names) {
+    if (kHarmless.contains(name)) continue;
+    return open_error(kExitConfig, Code::kUnavailable,
+                      fmt::format("{} is not a Tidegate data directory (it has '{}' but no "
+                                  "FORMAT): name an empty or a new one",
+                                  impl_->options.dir, name));
+  }
+  return false;
+}
+
+std::optional<OpenError> LogDirectory::check_space() const {
+  const StoreOptions& options = impl_->options;
+  std::uint64_t free = free_bytes_of(options);
+  if (free < options.disk_hard_bytes && ::truncate(impl_->path("ballast").c_str(), 0) == 0)
+    free = free_bytes_of(options);
+  if (free >= options.disk_hard_bytes) return std::nullopt;
+  return open_error(kExitCannotCreate, Code::kDiskLow,
+                    fmt::format("the file system of {} has {} MiB free, {} MiB are needed to open "
+                                "the log safely; free some "
+                                "space and start again (nothing was changed)",
+                                options.dir, free >> 20, options.disk_hard_bytes >> 20));
+}
+
+std::optional<OpenError> LogDirectory::create_log(std::int64_t now_us) const {
+  rocksdb::FileSystem& files = *impl_->fs;
+  const std::string aside = impl_->path(".new");
+  // The mark of an unfinished creation is there from before the first file to after the last one.
+  auto status = files.CreateDirIfMissing(aside, {}, nullptr);
+  if (status.ok()) status = impl_->sync_dir(impl_->options.dir);
+  if (!status.ok()) return io_error("create", aside, status);
+  impl_->clear_dir(aside);
+  for (const char* name : {"db", "wal-kept"}) impl_->remove_dir(impl_->path(name));
+  files.DeleteFile(head_path(), {}, nullptr).PermitUncheckedError();
+
+  const LogId log = LogId::random();
+  const History history = History::create(log, now_us);
+  {
+    auto storage = Storage::open(aside + "/db", Storage::Mode::kCreate, impl_->options.file_system);
+    if (!storage) return OpenError{storage.error(), kExitCannotCreate};
+    StorageBatch batch(**storage);
+    history.put_lineage(batch);
+    History::put_floor(batch, history.floor());
+    auto written = (*storage)->write_synced(batch);
+    if (!written) return OpenError{written.error(), kExitIo};
+  }
+  auto head = HeadFile::create(files, aside + "/HEAD", {log, {0, history.root_chain()}});
+  if (!head) return OpenError{head.error(), kExitIo};
+  status = impl_->write_file(aside + "/FORMAT", kFormatText);
+  if (status.ok()) status = impl_->sync_dir(aside + "/db");
+  if (status.ok()) status = impl_->sync_dir(aside);
+  for (const char* name : {"db", "HEAD", "FORMAT"}) {
+    if (status.ok()) status = files.RenameFile(aside + "/" + name, impl_->path(name), {}, nullptr);
+    if (status.ok()) status = impl_->sync_dir(impl_->options.dir);
+  }
+  if (!status.ok()) return io_error("create the log in", impl_->options.dir, status);
+  impl_->remove_dir(aside);
+  return std::nullopt;
+}
+
+std::optional<OpenError> LogDirectory::write_head(const HeadMark& mark) const {
+  const std::string aside = impl_->path("HEAD.new");
+  auto made = HeadFile::create(*impl_->fs, aside, mark);
+  if (!made) return OpenError{made.error(), kExitIo};
+  auto status = impl_->fs->RenameFile(aside, head_path(), {}, nullptr);
+  if (status.ok()) status = impl_->sync_dir(impl_->options.dir);
+  if (!status.ok()) return io_error("replace", head_path(), status);
+  return std::nullopt;
+}
+
+void LogDirectory::keep_write_ahead_logs() const {
+  const std::string kept = impl_->path("wal-kept");
+  impl_->remove_dir(kept);
+  std::vector<std::string> names;
+  auto status = impl_->fs->CreateDirIfMissing(kept, {}, nullptr);
+  if (status.ok()) status = impl_->fs->GetChildren(db_path(), {}, &names, nullptr);
+  for (const std::string& name : names) {
+    if (!status.ok()) break;
+    if (!name.ends_with(".log")) continue;
+    status = impl_->fs->LinkFile(db_path() + "/" + name, kept + "/" + name, {}, nullptr);
+  }
+  if (!status.ok()) {
+    log(LogLevel::kWarn, "the write-ahead logs could not be kept aside",
+        {{"error", status.ToString()}});
+  }
+}
+
+}  // namespace tidegate

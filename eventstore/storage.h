@@ -1,0 +1,121 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "eventstore/base/result.h"
+#include "eventstore/types.h"
+
+namespace rocksdb {
+class FileSystem;
+}
+
+namespace tidegate {
+
+// The column families, in DESIGN section 3. Their order is that of the names in storage.cc.
+enum class Family : std::uint8_t { kLog, kIndex, kCursors, kProjections, kMeta };
+
+class Storage;
+
+// Changes that become visible, and durable, together.
+// Thread: caller serialises. The storage must outlive it.
+class StorageBatch {
+ public:
+  explicit StorageBatch(const Storage& storage);
+  ~StorageBatch();
+  StorageBatch(const StorageBatch&) = delete;
+  StorageBatch& operator=(const StorageBatch&) = delete;
+
+  void put(Family family, std::string_view key, std::string_view value);
+  void remove(Family family, std::string_view key);
+  // Removes every key from `first` on.
+  void remove_above(Family family, std::string_view first);
+  void clear();
+  bool is_empty() const;
+
+ private:
+  friend class Storage;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Walks the keys of a family in [lower, upper) as they were when it was made.
+// Thread: caller serialises. Views are good until the next move. Keep it short-lived: it pins files
+// and memory.
+class StorageIterator {
+ public:
+  ~StorageIterator();
+  StorageIterator(const StorageIterator&) = delete;
+  StorageIterator& operator=(const StorageIterator&) = delete;
+
+  bool is_valid() const;
+  void seek(std::string_view key);           // the first key at or above
+  void seek_for_prev(std::string_view key);  // the last key at or below
+  void seek_to_first();
+  void seek_to_last();
+  void next();
+  void prev();
+  std::string_view key() const;
+  std::string_view value() const;
+  // Why is_valid() turned false: ok at the end, kDataLoss otherwise.
+  Status status() const;
+
+ private:
+  friend class Storage;
+  struct Impl;
+  explicit StorageIterator(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// The RocksDB handle: its options with their reasons (storage.cc), and nothing of what the bytes
+// mean. Thread: any (internally synchronised).
+class Storage {
+ public:
+  enum class Mode : std::uint8_t { kCreate, kReadWrite, kReadOnly };
+  // `file_system` null: the real one. A read-only handle replays the log in memory and changes no
+  // file.
+  static Result<std::unique_ptr<Storage>> open(const std::string& dir, Mode mode,
+                                               std::shared_ptr<rocksdb::FileSystem> file_system);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  // Returns when the batch and all before it are on disk. After an error nothing is known of the
+  // batch, and every later write fails: the caller must stop acknowledging for good.
+  Status write_synced(StorageBatch& batch);
+  // Into the write-ahead log's buffer only; `sync` or a later write_synced makes it durable.
+  Status write_unsynced(StorageBatch& batch);
+  Status sync();
+  // Past the write-ahead log: lost in a crash since the last `flush` of the family, as a prefix.
+  // For `index` only.
+  Status write_unlogged(StorageBatch& batch);
+
+  Result<std::optional<std::string>> get(Family family, std::string_view key) const;
+  struct Range {
+    std::string lower = {};
+    std::string upper = {};   // empty: no bound
+    bool sequential = false;  // reads ahead, leaves the block cache alone
+  };
+  std::unique_ptr<StorageIterator> iterate(Family family, Range range) const;
+
+  Status flush(Family family);
+  // Frees whole files of `log` below the sequence, then hides the rest. The index drops its runs as
+  // it compacts.
+  Status delete_log_below(Sequence floor);
+  std::uint64_t bytes_on_disk() const;
+
+  // The floor as the index's compaction sees it: runs that end below are dropped.
+  void set_floor(Sequence floor);
+
+ private:
+  friend class StorageBatch;
+  struct Impl;
+  explicit Storage(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tidegate
