@@ -417,14 +417,20 @@ std::optional<std::int32_t> json_i32(const JsonValue& value) {
 }
 
 void append_minified_json(std::string& out, std::string_view json) {
-  const char* p = json.data();
-  const char* const end = p + json.size();
-  while (p != end) {
-    const char* const from = p;
-    while (p != end && !is_space(*p)) p = *p == '"' ? skip_string(p) : p + 1;
-    out.append(from, p);
-    while (p != end && is_space(*p)) ++p;
+  bool is_in_string = false;
+  std::size_t from = 0;  // what is not yet appended
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (c == '"') {
+      is_in_string = !is_in_string;
+    } else if (is_in_string) {
+      if (c == '\\') ++i;
+    } else if (is_space(c)) {
+      out.append(json.substr(from, i - from));
+      from = i + 1;
+    }
   }
+  out.append(json.substr(from));
 }
 
 }  // namespace tidegate
