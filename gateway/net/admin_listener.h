@@ -1,0 +1,46 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "eventstore/base/result.h"
+#include "gateway/net/listen_socket.h"
+
+namespace tidegate {
+
+// Whether the gateway should get traffic, and why not.
+struct Readiness {
+  std::vector<std::string> reasons;  // empty: ready
+  std::vector<std::string> notes;    // what an operator should know all the same
+};
+
+// Where the pages come from. Called on the admin thread; must not block for long.
+struct AdminPages {
+  std::function<bool()> is_alive;
+  std::function<Readiness()> readiness;
+  std::function<std::string()> metrics;  // in Prometheus' text format
+};
+
+// Plain HTTP for operators, on a thread of its own so that it answers when the I/O loops do not:
+// GET /livez, /readyz (503 with reasons when not) and /metrics. At most 64 connections at a time,
+// one request each. Thread: caller serialises.
+class AdminListener {
+ public:
+  AdminListener(ListenAddress address, AdminPages pages);
+  // Joins the thread; requests under way are cut.
+  ~AdminListener();
+  AdminListener(const AdminListener&) = delete;
+  AdminListener& operator=(const AdminListener&) = delete;
+
+  // Listens and serves; returns "host:port" with the port that was bound. kUnavailable when that is
+  // not possible.
+  Result<std::string> start();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tidegate

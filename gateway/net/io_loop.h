@@ -1,0 +1,79 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "eventstore/base/clock.h"
+#include "eventstore/event_store.h"
+#include "gateway/delivery/delivery_loop.h"
+#include "gateway/delivery/limits.h"
+#include "gateway/delivery/probe.h"
+#include "gateway/net/net_probe.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace tidegate {
+
+class Connection;
+
+struct IoLoopSetup {
+  EventStore& store;
+  const Clock& clock;
+  SessionLimits limits;
+  DeliveryProbe& delivery_probe;
+  NetProbe& net_probe;
+  std::string server;   // name and version told in `welcome`
+  unsigned number = 0;  // from 0; of metrics and connection names
+};
+
+// One thread with one io_context, on which its connections live from their first to their last
+// byte, and the DeliveryLoop that serves them. Nothing on it may block.
+//
+// The appender wakes it at most once however many groups it commits meanwhile; one wake dispatches
+// in bounded turns, so that sockets get theirs in between. Thread: `post`, `stalled_ms`,
+// `connections` and `number`: any (internally synchronised); the rest: I/O loop only, or while no
+// thread runs.
+class IoLoop {
+ public:
+  explicit IoLoop(IoLoopSetup setup);
+  // As `stop`.
+  ~IoLoop();
+  IoLoop(const IoLoop&) = delete;
+  IoLoop& operator=(const IoLoop&) = delete;
+
+  // Begins the thread. To be called once.
+  void start();
+  // Resets what is still connected and joins the thread. Tasks that are posted later are not run.
+  void stop();
+
+  // Runs `task` on the loop, in the order of the calls; drops it when the loop has ended.
+  void post(std::function<void()> task);
+  // How long ago the loop's timer last ran; far above 250 when something blocks it.
+  std::int64_t stalled_ms() const;
+  unsigned number() const;
+  // In the registry at the moment.
+  std::size_t connections() const;
+
+  // What connections need of their loop.
+  boost::asio::io_context& context();
+  DeliveryLoop& delivery();
+  const Clock& clock() const;
+  const SessionLimits& limits() const;
+  NetProbe& probe();
+  std::string next_connection_name();
+  // The registry owns `connection` until `forget`, which must not be called from inside `tick` or
+  // `abandon`.
+  void adopt(std::shared_ptr<Connection> connection);
+  void forget(Connection& connection);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tidegate
