@@ -1,0 +1,310 @@
+// Live and behind, windows, updates, fairness, and what happens as time passes.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "tests/delivery/delivery_fixture.h"
+
+namespace tidegate::test {
+namespace {
+
+class SessionFlowTest : public DeliveryFixture {
+ protected:
+  static std::string subscribe(const std::string& more = "", const std::string& id = "s") {
+    return fmt::format(R"({{"op":"subscribe","id":"{}","streams":["a.>"]{}}})", id, more);
+  }
+  static std::string ack(Sequence sequence) {
+    return fmt::format(R"({{"op":"ack","id":"s","position":{}}})", sequence);
+  }
+  std::unique_ptr<Peer> subscriber(const std::string& more = "") {
+    auto peer = connect();
+    EXPECT_EQ(ops(ask(*peer, subscribe(more))), "subscribed s, caught_up s");
+    return peer;
+  }
+};
+
+TEST_F(SessionFlowTest, GathersWhatIsPendingIntoOneMessage) {
+  const auto peer = subscriber();
+  append(10);
+  settle(*peer);
+  EXPECT_EQ(ops(peer->take()), "events s");
+  append(150);
+  settle(*peer);
+  const auto seen = peer->take();
+  EXPECT_EQ(sequences(seen), range(11, 160));
+  for (const auto& message : seen) EXPECT_LE(message.events.size(), 60U);
+}
+
+TEST_F(SessionFlowTest, BoundsMessagesByBytesAndSendsLargeEventsAlone) {
+  const auto peer = subscriber();
+  for (int i = 0; i < 6; ++i) log_.append("a.b", "t", 20'000);
+  log_.append("a.b", "t", 100'000);
+  log_.append("a.b", "t", 10);
+  settle(*peer);
+  const auto seen = peer->take();
+  EXPECT_EQ(sequences(seen), range(1, 8));
+  std::vector<std::size_t> sizes;
+  for (const auto& message : seen) sizes.push_back(message.events.size());
+  EXPECT_EQ(sizes, (std::vector<std::size_t>{3, 3, 1, 1}));
+}
+
+TEST_F(SessionFlowTest, AReaderThatStopsGetsEverythingInOrderLater) {
+  const auto peer = subscriber();
+  append(1000);
+  settle_log();
+  log_.evict_all();
+  append(500);
+  settle_log();
+  settle(*peer);
+  const auto seen = peer->take();
+  EXPECT_EQ(sequences(seen), range(1, 1500));
+  std::map<std::string, int> count;
+  for (const auto& message : seen) ++count[message.op];
+  EXPECT_EQ(count["fell_behind"], 1);
+  EXPECT_EQ(count["caught_up"], 1);
+  EXPECT_EQ(seen.back().op, "caught_up");
+}
+
+TEST_F(SessionFlowTest, ABurstDoesNotTellThatItFellBehind) {
+  const auto peer = subscriber();
+  append(1000);
+  settle(*peer);
+  const auto seen = peer->take();
+  EXPECT_EQ(sequences(seen), range(1, 1000));
+  for (const auto& message : seen) EXPECT_EQ(message.op, "events");
+}
+
+TEST_F(SessionFlowTest, SaysSoWhenItIsBehindForLong) {
+  const auto peer = subscriber();
+  append(200);
+  settle_log();
+  pass_ms(1500);
+  settle(*peer);
+  const auto seen = peer->take();
+  EXPECT_EQ(sequences(seen), range(1, 200));
+  ASSERT_GE(seen.size(), 3U);
+  EXPECT_EQ(seen[1].op, "fell_behind");
+  EXPECT_EQ(seen[1].position_sequence(), 60U);
+  EXPECT_EQ(seen.back().op, "caught_up");
+}
+
+TEST_F(SessionFlowTest, AStuckWriteLetsGoOfTheLogAfterASecond) {
+  const auto peer = subscriber();
+  append(200);
+  settle_log();
+  ASSERT_TRUE(peer->transport.is_writing());
+  const std::weak_ptr<const Segment> pinned = peer->transport.in_flight().pins.front();
+  log_.evict_all();
+  EXPECT_FALSE(pinned.expired());
+  pass_ms(1250);
+  EXPECT_EQ(peer->transport.pins_released(), 1);
+  EXPECT_TRUE(pinned.expired());
+  pass_ms(5000);
+  EXPECT_EQ(peer->transport.pins_released(), 1);
+  settle(*peer);
+  EXPECT_EQ(sequences(peer->take()), range(1, 200));
+}
+
+TEST_F(SessionFlowTest, PendingEventsOfAStuckReaderAreNotPinnedEither) {
+  const auto peer = subscriber();
+  append(1);
+  settle_log();
+  append(20);
+  settle_log();
+  const std::weak_ptr<const Segment> listed = log_.tail_segment(15);
+  pass_ms(1250);
+  log_.evict_all();
+  EXPECT_TRUE(listed.expired());
+  settle(*peer);
+  EXPECT_EQ(sequences(peer->take()), range(1, 21));
+}
+
+TEST_F(SessionFlowTest, NoProgressEndsTheConnection) {
+  const auto peer = subscriber();
+  append(1);
+  settle_log();
+  pass_ms(29'750);
+  EXPECT_FALSE(peer->transport.close_code());
+  pass_ms(250);
+  EXPECT_EQ(peer->transport.close_code(), CloseCode::kNoProgress);
+}
+
+TEST_F(SessionFlowTest, ALargeEventHasTimeForEachBatchOfItsBytes) {
+  const auto peer = subscriber();
+  log_.append("a.b", "t", 200'000);
+  settle_log();
+  pass_ms(119'750);
+  EXPECT_FALSE(peer->transport.close_code());
+  pass_ms(250);
+  EXPECT_EQ(peer->transport.close_code(), CloseCode::kNoProgress);
+}
+
+TEST_F(SessionFlowTest, PingsAfterSilence) {
+  const auto peer = connect();
+  pass_ms(24'750);
+  settle(*peer);
+  EXPECT_EQ(ops(peer->take()), "");
+  pass_ms(250);
+  settle(*peer);
+  EXPECT_EQ(ops(peer->take()), "ping");
+}
+
+TEST_F(SessionFlowTest, TellsThePositionWhenNothingMatches) {
+  const auto peer = subscriber();
+  append(10, "b");
+  settle(*peer);
+  pass_ms(5000);
+  settle(*peer);
+  const auto seen = peer->take();
+  ASSERT_EQ(ops(seen), "position s");
+  EXPECT_EQ(seen[0].field("position"), log_.position(10).text());
+  pass_ms(10'000);  // nothing new: nothing to tell
+  settle(*peer);
+  EXPECT_EQ(ops(peer->take()), "");
+  EXPECT_EQ(ops(ask(*peer, ack(10))), "");  // it may be acknowledged
+}
+
+TEST_F(SessionFlowTest, AWindowHoldsBackUntilItIsAcknowledged) {
+  const auto peer = subscriber(R"(,"window":5)");
+  append(12);
+  append(3, "b");
+  settle(*peer);
+  EXPECT_EQ(sequences(peer->take()), range(1, 5));
+  pass_ms(6000);
+  settle(*peer);
+  for (const auto& message : peer->take()) {
+    EXPECT_LE(message.position_sequence(), 5U) << message.op;  // never past what is held back
+  }
+  EXPECT_EQ(sequences(ask(*peer, ack(2))), range(6, 7));
+  const auto seen = ask(*peer, ack(7));
+  EXPECT_EQ(sequences(seen), range(8, 12));
+  ASSERT_EQ(ops(seen), "events s, caught_up s");
+  EXPECT_EQ(seen[1].position_sequence(), 15U);
+  append(1);
+  settle(*peer);
+  EXPECT_EQ(ops(peer->take()), "");
+  EXPECT_EQ(sequences(ask(*peer, ack(8))), range(16, 16));
+  EXPECT_EQ(ops(ask(*peer, ack(16))), "");
+  append(1);
+  settle(*peer);
+  EXPECT_EQ(sequences(peer->take()), range(17, 17));
+}
+
+TEST_F(SessionFlowTest, AnUpdateSaysWhereTheNewFilterBegins) {
+  const auto peer = subscriber();
+  append(3);
+  append(2, "b");
+  settle(*peer);
+  EXPECT_EQ(sequences(peer->take()), range(1, 3));
+  auto seen = ask(*peer, R"({"op":"update","id":"s","streams":["b"]})");
+  ASSERT_EQ(ops(seen), "updated s");
+  EXPECT_EQ(seen[0].position_sequence(), 5U);
+  append(1);
+  append(1, "b");
+  settle(*peer);
+  EXPECT_EQ(sequences(peer->take()), range(7, 7));
+  seen = ask(*peer, R"({"op":"update","id":"s","streams":["b..c"]})");
+  ASSERT_EQ(ops(seen), "error s");
+  EXPECT_EQ(seen[0].field("code"), "bad_pattern");
+}
+
+TEST_F(SessionFlowTest, AnUpdateReplacesWhatIsPending) {
+  const auto peer = subscriber();
+  append(1);
+  settle_log();  // being written
+  append(5);
+  append(5, "b");
+  settle_log();
+  peer->say(R"({"op":"update","id":"s","streams":["b"]})");
+  settle(*peer);
+  const auto seen = peer->take();
+  ASSERT_EQ(ops(seen), "events s, updated s, events s");
+  EXPECT_EQ(seen[1].position_sequence(), 1U);
+  EXPECT_EQ(sequences(seen), (std::vector<Sequence>{1, 7, 8, 9, 10, 11}));
+}
+
+TEST_F(SessionFlowTest, AnUpdateDropsAReadOfTheOldFilter) {
+  append(50, "a.b");
+  append(50, "b");
+  log_.evict_all();
+  const auto peer = connect();
+  peer->say(subscribe(R"(,"after":0)"));
+  log_.run_task();
+  ASSERT_TRUE(peer->take_write());
+  ASSERT_EQ(log_.reads, 1U);
+  peer->say(R"({"op":"update","id":"s","streams":["b"]})");
+  settle(*peer);
+  const auto seen = peer->take();
+  EXPECT_EQ(sequences(seen), range(51, 100));
+  EXPECT_EQ(seen[1].op, "updated");
+  EXPECT_EQ(seen[1].position_sequence(), 0U);
+}
+
+TEST_F(SessionFlowTest, AnUpdateWhileOpeningIsAnsweredAfterSubscribed) {
+  append(4, "b");
+  const auto peer = connect();
+  peer->say(subscribe(R"(,"after":0)"));
+  peer->say(R"({"op":"update","id":"s","streams":["b"]})");
+  settle(*peer);
+  const auto seen = peer->take();
+  ASSERT_EQ(ops(seen), "subscribed s, updated s, events s, caught_up s");
+  EXPECT_EQ(sequences(seen), range(1, 4));
+}
+
+TEST_F(SessionFlowTest, SubscriptionsOfAConnectionTakeTurns) {
+  append(600);
+  const auto peer = connect();
+  for (const std::string id : {"x", "y", "z"}) peer->say(subscribe(R"(,"after":0)", id));
+  settle(*peer);
+  std::map<std::string, int> messages;
+  std::map<std::string, std::vector<Sequence>> delivered;
+  for (const auto& message : peer->take()) {
+    if (message.op != "events") continue;
+    ++messages[message.field("id")];
+    EXPECT_LE(messages[message.field("id")], messages["x"] + 1);
+    EXPECT_LE(messages["x"], messages[message.field("id")] + 10);
+    for (const auto& event : message.events) {
+      delivered[message.field("id")].push_back(event.sequence);
+    }
+  }
+  for (const std::string id : {"x", "y", "z"}) EXPECT_EQ(delivered[id], range(1, 600)) << id;
+}
+
+TEST_F(SessionFlowTest, ALoopThatStoodStillGoesOnByReading) {
+  const auto peer = subscriber();
+  append(5);
+  settle(*peer);
+  peer->take();
+  append(100);
+  log_.evict_below(90);
+  settle(*peer);
+  EXPECT_EQ(sequences(peer->take()), range(6, 105));
+}
+
+TEST_F(SessionFlowTest, ASelectiveReplayGivesWayToOthers) {
+  for (int i = 0; i < 30'000; ++i) log_.append("b", "t");
+  append(1);
+  const auto peer = connect();
+  peer->say(subscribe(R"(,"from":"start")"));
+  log_.run_task();  // the place is found, and the first part is examined
+  ASSERT_TRUE(peer->take_write());
+  EXPECT_EQ(ops(peer->take()), "subscribed s");
+  EXPECT_FALSE(peer->transport.is_writing());
+  EXPECT_GT(log_.tasks(), 0U);
+  EXPECT_EQ(ops(ask(*peer, R"({"op":"ping"})")).substr(0, 4), "pong");
+  settle(*peer);
+}
+
+TEST_F(SessionFlowTest, DeliversAcrossATailThatBeginsLater) {
+  append(50);
+  log_.evict_all();
+  append(10);
+  const auto peer = connect();
+  EXPECT_EQ(sequences(ask(*peer, subscribe(R"(,"from":"start")"))), range(1, 60));
+}
+
+}  // namespace
+}  // namespace tidegate::test
