@@ -95,9 +95,10 @@ struct EventStore::Parts {
   std::mutex upkeep_mutex;
   std::condition_variable upkeep_wake;
   std::condition_variable index_moved;
-  bool stopping = false;   // under upkeep_mutex
-  std::mutex trim_mutex;   // one trim at a time
-  std::mutex index_mutex;  // apply and flush, by upkeep or a trim
+  bool stopping = false;                  // under upkeep_mutex
+  std::atomic<bool> index_wanted{false};  // somebody waits for it: do not wait for the interval
+  std::mutex trim_mutex;                  // one trim at a time
+  std::mutex index_mutex;                 // apply and flush, by upkeep or a trim
   std::thread upkeep;
 
   Parts(StoreOptions store_options, OpenedLog opened)
@@ -235,7 +236,8 @@ void EventStore::Parts::do_upkeep(std::int64_t now_ms) {
   };
   Status status;
   const Sequence head = tail.head();
-  if (head - index.indexed() >= kIndexStepEvents || is_due(indexed_ms, kIndexStepMs)) {
+  if (index_wanted.exchange(false) || head - index.indexed() >= kIndexStepEvents ||
+      is_due(indexed_ms, kIndexStepMs)) {
     while (status && index.indexed() < head) status = index_step(head);
   }
   const Sequence unflushed = index.indexed() - index.flushed();
@@ -423,6 +425,7 @@ void EventStore::wait_for_index() const {
   const Sequence head = parts_->tail.head();
   std::unique_lock lock(parts_->upkeep_mutex);
   while (parts_->index.indexed() < head && !parts_->stopping) {
+    parts_->index_wanted = true;
     parts_->upkeep_wake.notify_one();
     parts_->index_moved.wait_for(lock, std::chrono::milliseconds(10));
   }
