@@ -1,0 +1,195 @@
+#include "gateway/gateway.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <sys/resource.h>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "eventstore/base/check.h"
+#include "eventstore/base/clock.h"
+#include "eventstore/event_store.h"
+#include "gateway/api/grpc_server.h"
+#include "gateway/net/admin_listener.h"
+#include "gateway/net/net_server.h"
+#include "gateway/ops/metrics.h"
+
+namespace tidegate {
+namespace {
+
+constexpr int kOsError = 71;
+// A loop that has not come round for this long is stuck: its timer runs four times a second.
+constexpr std::int64_t kStalledMs = 5'000;
+// Descriptors that are not connections: the log's files, listeners, gRPC.
+constexpr std::uint64_t kReservedFiles = 256;
+// Sessions that may come back per second when the gateway drains: a new gateway answers as many
+// without a queue.
+constexpr std::int64_t kDrainPerSecond = 500;
+constexpr std::chrono::milliseconds kGrpcPatience{1000};
+
+ListenAddress address_of(const std::string& text) {
+  auto address = parse_listen_address(text);
+  TG_CHECK(address.has_value(), text);  // read_config has checked it
+  return *std::move(address);
+}
+
+// Raises the limit of open files as far as it goes, and returns the connections that fit in.
+std::uint64_t fit_connections(std::uint64_t wanted) {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  if (limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  if (limit.rlim_cur >= wanted + kReservedFiles) return wanted;
+  return limit.rlim_cur > 2 * kReservedFiles ? limit.rlim_cur - kReservedFiles : limit.rlim_cur / 2;
+}
+
+SessionLimits session_limits(const Config& config) {
+  SessionLimits limits;
+  limits.heartbeat_ms = static_cast<std::int64_t>(config.delivery_heartbeat_ms);
+  limits.pong_ms = static_cast<std::int64_t>(config.delivery_pong_ms);
+  limits.position_ms = static_cast<std::int64_t>(config.delivery_position_ms);
+  limits.no_progress_ms = static_cast<std::int64_t>(config.delivery_no_progress_ms);
+  return limits;
+}
+
+StoreOptions store_options(const Config& config, SystemClock& clock, Metrics& metrics) {
+  StoreOptions options;
+  options.dir = config.log_store_dir;
+  options.tail_bytes_max = config.log_store_tail_bytes;
+  options.ingest_queue_bytes_max = config.log_store_ingest_queue_bytes;
+  options.disk_soft_bytes = config.log_store_disk_soft_bytes;
+  options.disk_hard_bytes = config.log_store_disk_hard_bytes;
+  options.ballast_bytes = config.log_store_ballast_bytes;
+  options.clock = &clock;
+  options.probe = &metrics;
+  return options;
+}
+
+NetOptions net_options(const Config& config, std::uint64_t connections_max) {
+  NetOptions options;
+  options.http = address_of(config.http_listen);
+  options.io_threads = config.io_threads();
+  options.connections_max = connections_max;
+  options.limits = session_limits(config);
+  options.server = "tidegate/" TIDEGATE_VERSION;
+  return options;
+}
+
+}  // namespace
+
+// In the order of construction; each part uses only those above it, and destruction goes the other
+// way.
+struct Gateway::Parts {
+  Parts(const Config& gateway_config, std::unique_ptr<EventStore> opened, SystemClock& system_clock,
+        std::unique_ptr<Metrics> store_metrics)
+      : config(gateway_config),
+        clock(system_clock),
+        metrics(std::move(store_metrics)),
+        store(std::move(opened)) {}
+  // Ends gRPC first: its calls hold sessions on the loops.
+  ~Parts() {
+    admin.reset();
+    grpc->shutdown(kGrpcPatience);
+  }
+
+  Readiness readiness() const;
+  DeliveryCounts counts() const {
+    return {net.connections(), metrics->subscriptions(), metrics->subscribers_behind()};
+  }
+
+  const Config config;
+  SystemClock& clock;
+  std::atomic<bool> is_draining{false};
+  std::vector<Listener> listeners;
+
+  // Counts; everything below tells it what happens.
+  std::unique_ptr<Metrics> metrics;
+  // The log, with its appender, indexer and disk readers.
+  std::unique_ptr<EventStore> store;
+  // How many connections the limit of open files allows.
+  const std::uint64_t connections_max = fit_connections(config.http_max_connections);
+  // The I/O loops and the WebSocket listener; sessions live here.
+  NetServer net{*store, clock, *metrics, *metrics, net_options(config, connections_max)};
+  // The gRPC listener: publishing, reading, administration, and subscriptions whose sessions live
+  // on the loops.
+  std::unique_ptr<GrpcServer> grpc = std::make_unique<GrpcServer>(
+      GrpcOptions{config.grpc_listen, TIDEGATE_VERSION}, *store, net, [this] { return counts(); });
+  // The pages for operators, on a thread of its own.
+  std::unique_ptr<AdminListener> admin = std::make_unique<AdminListener>(
+      address_of(config.admin_listen),
+      AdminPages{[this] { return net.stalled_ms() < kStalledMs; }, [this] { return readiness(); },
+                 [this] { return metrics->text(*store); }});
+};
+
+Readiness Gateway::Parts::readiness() const {
+  Readiness readiness;
+  const StoreStatus status = store->status();
+  if (is_draining.load(std::memory_order_relaxed)) readiness.reasons.emplace_back("draining");
+  if (net.stalled_ms() >= kStalledMs)
+    readiness.reasons.emplace_back("an I/O loop does not come round");
+  if (status.disk_low) {
+    readiness.reasons.push_back(
+        fmt::format("disk low: {} bytes free, publishes are refused below {}",
+                    status.disk_free_bytes, config.log_store_disk_soft_bytes));
+  }
+  if (connections_max < config.http_max_connections) {
+    readiness.notes.push_back(
+        fmt::format("only {} of {} connections: the limit of open files is too low",
+                    connections_max, config.http_max_connections));
+  }
+  return readiness;
+}
+
+std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const Config& config) {
+  static SystemClock clock;
+  auto metrics = std::make_unique<Metrics>(TIDEGATE_VERSION);
+  auto opened = EventStore::open(store_options(config, clock, *metrics));
+  if (const auto* error = std::get_if<EventStore::OpenError>(&opened)) {
+    return StartError{error->exit_code, error->error.message};
+  }
+  auto parts =
+      std::make_unique<Parts>(config, std::move(std::get<0>(opened)), clock, std::move(metrics));
+  if (parts->connections_max < config.http_max_connections) {
+    log(LogLevel::kWarn, "the limit of open files allows fewer connections than configured",
+        {{"connections", parts->connections_max},
+         {"http.max_connections", config.http_max_connections}});
+  }
+  const std::pair<const char*, Result<std::string>> bound[] = {{"http", parts->net.start()},
+                                                               {"grpc", parts->grpc->start()},
+                                                               {"admin", parts->admin->start()}};
+  for (const auto& [name, address] : bound) {
+    if (!address)
+      return StartError{kOsError, fmt::format("{} listener: {}", name, address.error().message)};
+    parts->listeners.push_back({name, *address});
+  }
+  log(LogLevel::kWarn,
+      "no authentication: every operation is permitted, and only this machine can connect");
+  return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
+}
+
+Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Gateway::~Gateway() = default;
+
+const std::vector<Gateway::Listener>& Gateway::listeners() const {
+  return parts_->listeners;
+}
+
+void Gateway::drain() {
+  if (parts_->is_draining.exchange(true)) return;
+  parts_->grpc->begin_drain();
+  // A few leave at once; many are spread, yet so that the last has time to go before the drain
+  // ends.
+  const auto drain_ms = static_cast<std::int64_t>(parts_->config.shutdown_drain_ms);
+  const auto open = static_cast<std::int64_t>(parts_->net.connections());
+  parts_->net.drain(std::min(drain_ms * 3 / 4, open * 1000 / kDrainPerSecond));
+}
+
+std::size_t Gateway::connections() const {
+  return parts_->net.connections();
+}
+
+}  // namespace tidegate

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "eventstore/base/log.h"
+
+namespace tidegate {
+
+// What the gateway is told: flags win over the environment, the environment over the file, the file
+// over the defaults. When you add a key, add its row to the table in config.cc: the file's key, the
+// flag, the variable and the help all come from there. Thread: immutable.
+struct Config {
+  std::string http_listen = "127.0.0.1:7080";
+  std::uint64_t http_max_connections = 10'000;
+  std::string grpc_listen = "127.0.0.1:7090";
+  std::string admin_listen = "127.0.0.1:7091";
+
+  std::string log_store_dir;
+  std::uint64_t log_store_tail_bytes = std::uint64_t{256} << 20;
+  std::uint64_t log_store_ingest_queue_bytes = std::uint64_t{64} << 20;
+  std::uint64_t log_store_disk_soft_bytes = std::uint64_t{1} << 30;
+  std::uint64_t log_store_disk_hard_bytes = std::uint64_t{512} << 20;
+  std::uint64_t log_store_ballast_bytes = std::uint64_t{64} << 20;
+
+  std::uint64_t delivery_io_threads = 0;  // 0: one per core but one, at most 8
+  std::uint64_t delivery_heartbeat_ms = 25'000;
+  std::uint64_t delivery_pong_ms = 10'000;
+  std::uint64_t delivery_position_ms = 5'000;
+  std::uint64_t delivery_no_progress_ms = 30'000;
+
+  std::uint64_t shutdown_drain_ms = 30'000;
+
+  std::string logging_level = "info";
+  std::string logging_format = "text";
+
+  LogLevel log_level() const;
+  bool has_json_logs() const { return logging_format == "json"; }
+  unsigned io_threads() const;
+};
+
+// A question that the program answers instead of running (--help, --version), or errors with the
+// exit code they deserve: 64 for a wrong command line, 78 for a wrong value, wherever it stands.
+struct ConfigAnswer {
+  int exit_code = 0;
+  std::string text;  // for stdout when exit_code is 0, else for stderr
+};
+
+using Environment = std::map<std::string, std::string>;
+
+// Reads the command line (without the program's name), the environment and the file that --config
+// names. All errors are told at once, each with its place: file:line:column, flag or variable.
+std::variant<Config, ConfigAnswer> read_config(const std::vector<std::string>& arguments,
+                                               const Environment& environment);
+
+// The variables of this process whose names begin with TIDEGATE_.
+Environment process_environment();
+
+// The names of the keys, as in the file ("http.listen"), whose values differ.
+std::vector<std::string> changed_keys(const Config& before, const Config& after);
+
+}  // namespace tidegate
