@@ -1,0 +1,151 @@
+#include "tools/tidegate/client.h"
+
+#include <array>
+#include <cstdlib>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "eventstore/base/text.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace tidegate {
+namespace {
+
+// Above the gateway's largest answer: a batch of 4 MiB and its framing.
+constexpr int kMessageBytesMax = 16 << 20;
+
+bool is_host_and_port(std::string_view server) {
+  const std::size_t colon = server.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  const auto port = parse_u64(server.substr(colon + 1));
+  const std::string_view host = server.substr(0, colon);
+  const bool bare_ipv6 = host.find(':') != std::string_view::npos && !host.starts_with('[');
+  return port && *port >= 1 && *port <= 65535 && !bare_ipv6 &&
+         host.find_first_of("/ \t") == std::string_view::npos;
+}
+
+void take_detail(const google::protobuf::Any& any, Error& error) {
+  google::rpc::ErrorInfo info;
+  google::rpc::RetryInfo retry;
+  google::rpc::BadRequest bad;
+  google::rpc::PreconditionFailure failed;
+  if (any.UnpackTo(&info)) {
+    error.code = code_from_name(info.reason());
+    for (const auto& [name, value] : info.metadata()) {
+      error.details.push_back({ErrorDetail::Kind::kFact, name, value});
+    }
+  } else if (any.UnpackTo(&retry)) {
+    const auto& delay = retry.retry_delay();
+    error.retry_after_ms =
+        static_cast<std::uint32_t>(delay.seconds() * 1000 + delay.nanos() / 1'000'000);
+  } else if (any.UnpackTo(&bad)) {
+    for (const auto& violation : bad.field_violations()) {
+      error.details.push_back(
+          {ErrorDetail::Kind::kField, violation.field(), violation.description()});
+    }
+  } else if (any.UnpackTo(&failed)) {
+    for (const auto& violation : failed.violations()) {
+      const auto kind = violation.type() == "ABSENT"    ? ErrorDetail::Kind::kAbsent
+                        : violation.type() == "PRESENT" ? ErrorDetail::Kind::kPresent
+                                                        : ErrorDetail::Kind::kRevision;
+      error.details.push_back({kind, violation.subject(), violation.description()});
+    }
+  }
+}
+
+struct BareStatus {
+  grpc::StatusCode status;
+  Code code;
+};
+// What gRPC itself says, without Tidegate's details.
+constexpr std::array<BareStatus, 8> kBareStatuses = {
+    {{grpc::UNAVAILABLE, Code::kUnavailable},
+     {grpc::DEADLINE_EXCEEDED, Code::kOutcomeUnknown},
+     {grpc::UNIMPLEMENTED, Code::kUnsupported},
+     {grpc::INVALID_ARGUMENT, Code::kBadArgument},
+     {grpc::RESOURCE_EXHAUSTED, Code::kLimit},
+     {grpc::UNAUTHENTICATED, Code::kUnauthenticated},
+     {grpc::PERMISSION_DENIED, Code::kForbidden},
+     {grpc::NOT_FOUND, Code::kNotFound}}};
+
+}  // namespace
+
+bool is_retryable(const Error& error) {
+  return code_info(error.code).retryable;
+}
+
+Result<std::unique_ptr<Client>> Client::make(std::string server) {
+  if (!is_host_and_port(server)) {
+    return Error{Code::kBadArgument,
+                 fmt::format("'{}' is not HOST:PORT, e.g. 127.0.0.1:7090 or [::1]:7090", server)};
+  }
+  return std::unique_ptr<Client>(new Client(std::move(server)));
+}
+
+Client::Client(std::string server) : server_(std::move(server)) {
+  // The library's own lines on stderr would stand between ours; they say nothing that the status
+  // does not.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
+  arguments.SetMaxSendMessageSize(kMessageBytesMax);
+  // A proxy for the web must not stand between an operator and a gateway.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // Finds a gateway that has vanished without a word, in half a minute; the gateway allows a ping
+  // every 10 s.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // After a restart of the gateway the next attempt decides how soon a follower is back.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  const auto channel =
+      grpc::CreateCustomChannel("dns:///" + server_, grpc::InsecureChannelCredentials(), arguments);
+  events_ = v1::EventService::NewStub(channel);
+  streams_ = v1::StreamService::NewStub(channel);
+  cursors_ = v1::CursorService::NewStub(channel);
+  admin_ = v1::AdminService::NewStub(channel);
+}
+
+Error Client::error_from(const grpc::Status& status) const {
+  Error error{Code::kInternal, status.error_message()};
+  google::rpc::Status details;
+  if (details.ParseFromString(status.error_details()) && details.details_size() > 0) {
+    for (const auto& any : details.details()) take_detail(any, error);
+    return error;
+  }
+  for (const BareStatus& bare : kBareStatuses) {
+    if (bare.status == status.error_code()) error.code = bare.code;
+  }
+  if (error.code == Code::kUnavailable) {
+    error.message =
+        fmt::format("cannot reach {}: {}; is tidegated running? set --server or TIDEGATE_SERVER",
+                    server_, status.error_message());
+  } else if (error.code == Code::kOutcomeUnknown) {
+    error.message = fmt::format("{} did not answer in time", server_);
+  } else if (error.code == Code::kUnsupported) {
+    error.message =
+        fmt::format("{} does not know this call: {}; is it a tidegated of this version?", server_,
+                    status.error_message());
+  }
+  return error;
+}
+
+Result<Position> Client::head() {
+  v1::ReadRequest request;
+  request.mutable_start()->set_edge(v1::EDGE_HEAD);
+  request.set_limit(1);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kUnaryTimeout);
+  const auto stream = events_->Read(&context, request);
+  v1::ReadResponse response;
+  std::string position;
+  while (stream->Read(&response)) position = response.position();
+  if (const grpc::Status status = stream->Finish(); !status.ok()) return error_from(status);
+  return Position::parse(position);
+}
+
+}  // namespace tidegate

@@ -1,0 +1,139 @@
+// The command line of Tidegate: each noun is one file, which registers its subcommands here.
+
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "eventstore/base/text.h"
+#include "tools/tidegate/command.h"
+#include "tools/tidegate/interrupt.h"
+#include "tools/tidegate/output.h"
+
+namespace tidegate {
+
+void say(const std::string& message) {
+  fmt::print(stderr, "tidegate: {}\n", message);
+}
+
+CLI::Option* add_number(CLI::App& app, const std::string& name, std::uint64_t& value,
+                        const std::string& description, std::uint64_t low, std::uint64_t high) {
+  return app.add_option(name, value, description)
+      ->type_name("N")
+      ->check([low, high](const std::string& text) -> std::string {
+        const auto number = parse_u64(text);
+        if (number && *number >= low && *number <= high) return "";
+        if (high == UINT64_MAX) return fmt::format("'{}' is not a number from {}", text, low);
+        return fmt::format("'{}' is not a number from {} to {}", text, low, high);
+      });
+}
+
+namespace {
+
+std::string line_of(const ErrorDetail& detail) {
+  switch (detail.kind) {
+    case ErrorDetail::Kind::kField:
+      return detail.subject + ": " + detail.description;
+    case ErrorDetail::Kind::kFact:
+      return detail.subject + " " + detail.description;
+    default:
+      return "stream " + detail.subject + ": " + detail.description;
+  }
+}
+
+int report(const Error& error) {
+  std::string text;
+  append_for_terminal(text, error.message);
+  say(text);
+  for (const ErrorDetail& detail : error.details) {
+    // A single wrong field is told by the message already.
+    if (error.message.find(detail.description) != std::string::npos) continue;
+    std::string line;
+    append_for_terminal(line, line_of(detail));
+    fmt::print(stderr, "  {}\n", line);
+  }
+  if (error.retry_after_ms > 0) fmt::print(stderr, "  try again in {} ms\n", error.retry_after_ms);
+  return code_info(error.code).exit_code;
+}
+
+// The subcommand that the arguments got to, for its help.
+std::string chosen_command(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  if (chosen.empty()) return app.get_name();
+  return app.get_name() + " " + chosen_command(*chosen.front());
+}
+
+int usage(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
+  say(error.what());
+  fmt::print(stderr, "See `{} --help`.\n", chosen_command(app));
+  return kExitUsage;
+}
+
+void add_globals(CLI::App& app, Context& context) {
+  app.set_version_flag("--version", "tidegate " TIDEGATE_VERSION);
+  app.fallthrough();
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  app.add_option("--server", context.server, "The gateway's gRPC address")
+      ->type_name("HOST:PORT")
+      ->envname("TIDEGATE_SERVER")
+      ->capture_default_str();
+  app.add_option_function<std::string>(
+         "-o,--output",
+         [&context](const std::string& name) {
+           context.output.choose(name == "json"    ? Format::kJson
+                                 : name == "jsonl" ? Format::kJsonl
+                                                   : Format::kTable);
+         },
+         "table, json or jsonl. Events: table on a terminal, jsonl in a pipe; everything else: "
+         "table")
+      ->type_name("FORMAT")
+      ->check([](const std::string& name) {
+        const bool known = name == "table" || name == "json" || name == "jsonl";
+        return known ? "" : "'" + name + "' is not table, json or jsonl";
+      });
+  app.footer(
+      "Data goes to standard output, everything else to standard error.\n"
+      "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, 5 denied, 6 unavailable, 7 "
+      "incomplete, "
+      "130 interrupted.\n"
+      "`tidegate COMMAND --help` has examples.");
+}
+
+int run(int argc, char** argv) {
+  Output output(STDOUT_FILENO);
+  Interrupt interrupt;
+  Context context{output, interrupt};
+  CLI::App app("Publish, read, follow, replay and look after the log of a Tidegate gateway.",
+               "tidegate");
+  add_globals(app, context);
+  register_publish(app, context);
+  register_import(app, context);
+  register_read(app, context);
+  register_follow(app, context);
+  register_replay(app, context);
+  register_stream(app, context);
+  register_cursor(app, context);
+  register_log(app, context);
+  register_server(app, context);
+  register_bench(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return usage(app, error);
+  }
+  const Result<int> result = context.run();
+  return result ? *result : report(result.error());
+}
+
+}  // namespace
+}  // namespace tidegate
+
+int main(int argc, char** argv) {
+  // A closed pipe is an error of write(), which Output takes for "the reader has enough".
+  std::signal(SIGPIPE, SIG_IGN);
+  return tidegate::run(argc, argv);
+}

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "eventstore/base/result.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace tidegate {
+
+class Interrupt;
+class Output;
+
+// Exit codes beside those of the error table (code_info(code).exit_code).
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitIncomplete = 7;
+inline constexpr int kExitInterrupted = 130;
+
+// What every command gets. `run` is set by the subcommand that was chosen on the command line and
+// called once by main; its value is the exit code, its error is printed and gives the exit code of
+// the error table. Thread: caller serialises.
+struct Context {
+  Output& output;
+  Interrupt& interrupt;
+  std::string server = "127.0.0.1:7090";
+  std::function<Result<int>()> run = {};
+};
+
+// Each noun adds its subcommands to the program. The context must outlive the app's parsing and the
+// run.
+void register_publish(CLI::App& app, Context& context);
+void register_import(CLI::App& app, Context& context);
+void register_read(CLI::App& app, Context& context);
+void register_follow(CLI::App& app, Context& context);
+void register_replay(CLI::App& app, Context& context);
+void register_stream(CLI::App& app, Context& context);
+void register_cursor(CLI::App& app, Context& context);
+void register_log(CLI::App& app, Context& context);
+void register_server(CLI::App& app, Context& context);
+void register_bench(CLI::App& app, Context& context);
+
+// An option whose value is a number from `low` to `high`. CLI11 itself would take "-1" for a very
+// large number.
+CLI::Option* add_number(CLI::App& app, const std::string& name, std::uint64_t& value,
+                        const std::string& description, std::uint64_t low = 1,
+                        std::uint64_t high = UINT64_MAX);
+
+// Tells the person at the terminal something on stderr: "tidegate: ...".
+void say(const std::string& message);
+
+}  // namespace tidegate
