@@ -19,7 +19,7 @@ TEST(RecordTest, IsTheGeneratedMessageBehindItsChain) {
     Revision revision;
     std::int64_t time_us;
     std::size_t event_bytes;
-  } cases[] = {{"a", 1, 0, 1},
+  } cases[] = {{"a", 1, 1, 1},
                {"orders.eu.42", 127, 1, 100},
                {"a", 128, 1'700'000'000'000'000, 20'000},
                {"a", ~Revision{0}, INT64_MAX, 1 << 20}};

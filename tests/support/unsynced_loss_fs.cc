@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <rocksdb/env.h>
+#include <rocksdb/file_system.h>
 
 namespace tidegate::test {
 namespace {

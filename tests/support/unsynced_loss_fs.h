@@ -2,9 +2,11 @@
 
 #include <memory>
 
-#include <rocksdb/file_system.h>
-
 #include "tests/support/simulated_disk.h"
+
+namespace rocksdb {
+class FileSystem;
+}
 
 namespace tidegate::test {
 

@@ -1,0 +1,208 @@
+#include <random>
+
+#include "tests/support/store_fixture.h"
+
+// A log under which clients hold positions is replaced: by an accepted loss, or by an older copy.
+
+namespace tidegate::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Outcome = ResolvedStart::Outcome;
+
+class ReplacedLogTest : public StoreDirTest {
+ protected:
+  ReplacedLogTest() { owners_ = {"ann"}; }
+
+  Position at(Sequence sequence) { return store().reader().position_at(sequence).value(); }
+  Outcome outcome_of(const Position& position) {
+    const auto resolved = store().reader().resolve(AfterPosition{position}, Filter::everything());
+    EXPECT_TRUE(resolved) << (resolved ? "" : resolved.error().message);
+    return resolved ? resolved->outcome : Outcome::kOk;
+  }
+  // Ends the store, and cuts the log so that about the first `part` of its bytes are readable.
+  void damage(double part) {
+    copy_dir(options_.dir, temp_.file("dead"));
+    close();
+    copy_dir(temp_.file("dead"), options_.dir);
+    for (const auto& entry : fs::directory_iterator(fs::path(options_.dir) / "db")) {
+      if (entry.path().extension() != ".log") continue;
+      fs::resize_file(entry.path(),
+                      static_cast<std::uintmax_t>(static_cast<double>(entry.file_size()) * part));
+    }
+  }
+  AcceptedLoss accept() {
+    auto accepted = accept_loss(options_);
+    EXPECT_TRUE(std::holds_alternative<AcceptedLoss>(accepted))
+        << std::get<1>(accepted).error.message;
+    return std::holds_alternative<AcceptedLoss>(accepted) ? std::get<0>(accepted) : AcceptedLoss{};
+  }
+};
+
+TEST_F(ReplacedLogTest, AnAcceptedLossKeepsWhatIsBeforeTheForkAndTellsTheRest) {
+  for (int i = 0; i < 20; ++i) fill("a", 5);
+  const LogId parent = store().log_id();
+  std::vector<Position> positions;
+  for (Sequence sequence = 0; sequence <= 100; ++sequence) positions.push_back(at(sequence));
+  ASSERT_TRUE(store().cursors().seek("ann", "low", at(3)));
+  damage(0.5);
+  ASSERT_EQ(try_open(), 65);
+  const AcceptedLoss loss = accept();
+  EXPECT_EQ(loss.parent, parent);
+  EXPECT_GT(loss.fork, 10u);
+  EXPECT_LT(loss.fork, 90u);
+
+  open();
+  const auto info = store().log_info();
+  ASSERT_TRUE(info);
+  ASSERT_EQ(info->lineage.size(), 2u);
+  EXPECT_EQ(info->lineage[0].log, parent);
+  EXPECT_EQ(info->lineage[1].log, loss.log);
+  EXPECT_EQ(info->lineage[1].fork, loss.fork);
+  // Also after new events have passed the old head.
+  for (int round = 0; round < 2; ++round) {
+    for (Sequence sequence = 0; sequence <= 100; ++sequence) {
+      EXPECT_EQ(outcome_of(positions[sequence]),
+                sequence <= loss.fork ? Outcome::kOk : Outcome::kRewound)
+          << sequence << " fork " << loss.fork;
+    }
+    const auto resolved =
+        store().reader().resolve(AfterPosition{positions[5]}, Filter::everything());
+    ASSERT_TRUE(resolved);
+    EXPECT_EQ(resolved->position, at(5)) << "the position in the present history is told";
+    fill("a", 200);
+  }
+}
+
+// A block of a table is unreadable: the log opens, what is in the block is lost, and cursors
+// survive that stand beyond it.
+TEST_F(ReplacedLogTest, CursorsPastTheForkAreClampedAndToldOnce) {
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 200; ++i) {
+    std::string data(1000, ' ');
+    for (char& byte : data) byte = static_cast<char>('0' + random() % 64);
+    ASSERT_TRUE(publish({EventBuilder{.id = std::to_string(i), .data = data}.build()}));
+  }
+  ASSERT_TRUE(store().cursors().seek("ann", "low", at(3)));
+  ASSERT_TRUE(store().cursors().seek("ann", "high", at(190)));
+  const Position high = at(190);
+  reopen();  // now it is in a table
+  close();
+  fs::path table;
+  for (const auto& entry : fs::directory_iterator(fs::path(options_.dir) / "db")) {
+    if (entry.path().extension() != ".sst") continue;
+    if (table.empty() || entry.file_size() > fs::file_size(table)) table = entry.path();
+  }
+  ASSERT_FALSE(table.empty());
+  std::string bytes = read_file(table);
+  ASSERT_GT(bytes.size(), 100'000u);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  write_file(table, bytes);
+
+  const AcceptedLoss loss = accept();
+  EXPECT_GT(loss.fork, 50u);
+  EXPECT_LT(loss.fork, 150u);
+  EXPECT_EQ(loss.cursors_moved, 1u);
+  open();
+  EXPECT_EQ(store().tail().head(), loss.fork);
+  const auto low = store().cursors().open("ann", "low", [] {});
+  ASSERT_TRUE(low && low->state);
+  EXPECT_EQ(low->state->position.sequence, 3u);
+  EXPECT_EQ(low->state->lapsed_from, 0u);
+  const auto moved = store().cursors().open("ann", "high", [] {});
+  ASSERT_TRUE(moved && moved->state);
+  EXPECT_EQ(moved->state->position, at(loss.fork));
+  EXPECT_EQ(moved->state->lapsed_from, high.sequence);
+  const auto again = store().cursors().open("ann", "high", [] {});
+  ASSERT_TRUE(again && again->state);
+  EXPECT_EQ(again->state->lapsed_from, 0u) << "told twice";
+}
+
+TEST_F(ReplacedLogTest, ALossOnALossKeepsTheWholeLineage) {
+  for (int i = 0; i < 20; ++i) fill("a", 5);
+  const Position early = at(4);
+  const Position late = at(99);
+  damage(0.7);
+  ASSERT_EQ(try_open(), 65);
+  const AcceptedLoss first = accept();
+  open();
+  for (int i = 0; i < 20; ++i) fill("b", 5);
+  const Position between = at(first.fork + 1);
+  damage(0.3);
+  ASSERT_EQ(try_open(), 65);
+  const AcceptedLoss second = accept();
+  EXPECT_EQ(second.parent, first.log);
+  open();
+  EXPECT_EQ(store().log_info()->lineage.size(), 3u);
+  fill("c", 200);
+  EXPECT_EQ(outcome_of(early), Outcome::kOk);
+  EXPECT_EQ(outcome_of(late), Outcome::kRewound);
+  EXPECT_EQ(outcome_of(between), second.fork >= first.fork + 1 ? Outcome::kOk : Outcome::kRewound);
+}
+
+TEST_F(ReplacedLogTest, AcceptLossOfAWholeLogChangesNothing) {
+  fill("a", 5);
+  close();
+  const auto before = files_below(options_.dir);
+  auto accepted = accept_loss(options_);
+  if (std::holds_alternative<AcceptedLoss>(accepted)) {
+    // It may also be taken for a wish: then nothing is lost and the history forks at the head.
+    EXPECT_EQ(std::get<0>(accepted).fork, 5u);
+  } else {
+    auto after = files_below(options_.dir);
+    after.erase("LOCK");
+    auto expected = before;
+    expected.erase("LOCK");
+    EXPECT_EQ(after, expected);
+  }
+  open();
+  EXPECT_EQ(contents().size(), 5u);
+}
+
+TEST_F(ReplacedLogTest, AnOlderCopyIsNoticedByEveryPositionItDoesNotHold) {
+  fill("a", 10);
+  close();
+  copy_dir(options_.dir, temp_.file("old"));
+  open();
+  fill("a", 10);
+  std::vector<Position> positions;
+  for (Sequence sequence = 0; sequence <= 20; ++sequence) positions.push_back(at(sequence));
+  close();
+  copy_dir(temp_.file("old"), options_.dir);
+  open();
+  for (Sequence sequence = 0; sequence <= 20; ++sequence) {
+    EXPECT_EQ(outcome_of(positions[sequence]), sequence <= 10 ? Outcome::kOk : Outcome::kAhead)
+        << sequence;
+  }
+  // Other events take the numbers.
+  clock_.advance_us(1);
+  fill("b", 20);
+  for (Sequence sequence = 0; sequence <= 20; ++sequence) {
+    EXPECT_EQ(outcome_of(positions[sequence]), sequence <= 10 ? Outcome::kOk : Outcome::kRewound)
+        << sequence;
+  }
+  const auto bare = store().reader().resolve(AfterSequence{15}, Filter::everything());
+  ASSERT_TRUE(bare);
+  EXPECT_EQ(bare->outcome, Outcome::kOk) << "a bare number has no history to check";
+}
+
+TEST_F(ReplacedLogTest, OfflineInspectionChangesNoFileAndTellsTheDamage) {
+  for (int i = 0; i < 20; ++i) fill("a", 5);
+  close();
+  const auto before = files_below(options_.dir);
+  const auto info = log_info_offline(options_);
+  ASSERT_TRUE(std::holds_alternative<LogInfo>(info)) << std::get<1>(info).error.message;
+  EXPECT_EQ(std::get<0>(info).head.sequence, 100u);
+  const auto report = verify_offline(options_, [](const VerifyProgress&) { return true; });
+  ASSERT_TRUE(std::holds_alternative<VerifyReport>(report)) << std::get<1>(report).error.message;
+  EXPECT_TRUE(std::get<0>(report).is_clean());
+  EXPECT_EQ(std::get<0>(report).examined, 100u);
+  auto after = files_below(options_.dir);
+  after.erase("LOCK");
+  auto expected = before;
+  expected.erase("LOCK");
+  EXPECT_EQ(after, expected);
+}
+
+}  // namespace
+}  // namespace tidegate::test
