@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fcntl.h>
+#include <filesystem>
 #include <set>
 #include <unistd.h>
 #include <vector>
@@ -75,6 +76,16 @@ struct LogDirectory::Impl {
     std::unique_ptr<rocksdb::FSDirectory> handle;
     auto status = fs->NewDirectory(dir, {}, &handle, nullptr);
     return status.ok() ? handle->Fsync({}, nullptr) : status;
+  }
+
+  // Makes the name of the data directory durable. A parent that we may not open was not written by
+  // us either.
+  rocksdb::IOStatus sync_parent() const {
+    std::filesystem::path own = std::filesystem::absolute(options.dir).lexically_normal();
+    if (!own.has_filename()) own = own.parent_path();
+    std::unique_ptr<rocksdb::FSDirectory> handle;
+    if (!fs->NewDirectory(own.parent_path().string(), {}, &handle, nullptr).ok()) return {};
+    return handle->Fsync({}, nullptr);
   }
 
   // Removes everything in a directory; what cannot be removed is met again by the call that is in
@@ -206,6 +217,7 @@ std::optional<OpenError> LogDirectory::create_log(std::int64_t now_us) const {
   // The mark of an unfinished creation is there from before the first file to after the last one.
   auto status = files.CreateDirIfMissing(aside, {}, nullptr);
   if (status.ok()) status = impl_->sync_dir(impl_->options.dir);
+  if (status.ok()) status = impl_->sync_parent();
   if (!status.ok()) return io_error("create", aside, status);
   impl_->clear_dir(aside);
   for (const char* name : {"db", "wal-kept"}) impl_->remove_dir(impl_->path(name));
