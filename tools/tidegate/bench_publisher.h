@@ -1,0 +1,114 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include <grpcpp/grpcpp.h>
+
+#include "eventstore/base/result.h"
+#include "tidegate/v1/event_service.grpc.pb.h"
+#include "tools/tidegate/bench_events.h"
+#include "tools/tidegate/histogram.h"
+
+namespace tidegate {
+
+class Client;
+
+// What became of a publisher's events.
+struct PublisherResult {
+  std::uint64_t sent = 0;
+  std::uint64_t acknowledged = 0;
+  std::uint64_t refused = 0;
+  std::string refusal;          // the first one's message
+  std::int64_t first_us = 0;    // when the first batch was sent
+  std::int64_t last_us = 0;     // when the last answer came
+  Histogram latency_us;         // of batches, from before they are made to their answer
+  std::optional<Error> failed;  // the call itself ended with it
+};
+
+// Publishes generated events as fast as it is allowed to, over one PublishPipeline call on a
+// connection of its own. How fast is one of:
+//  - a window: at most so many events without an answer;
+//  - permits: `permit(n)` allows the first n events of the run, as a scenario sees fit;
+//  - a rate: event k is due at k / rate, whatever became of those before (open loop); `permit` must
+//    be called when events are due, and their send time is when they were due.
+//
+// Thread: any (internally synchronised).
+class BenchPublisher final
+    : private grpc::ClientBidiReactor<v1::PublishPipelineRequest, v1::PublishPipelineResponse> {
+ public:
+  struct Options {
+    std::uint64_t batch = 128;          // most events of a request
+    std::uint64_t least = 1;            // do not send fewer, but for the last ones
+    std::uint64_t window = 0;           // 0: by permits
+    std::uint64_t events = UINT64_MAX;  // stop after so many
+    std::uint64_t rate = 0;             // events per second; 0: send times are when it is sent
+    bool buffered = false;
+  };
+
+  // `client` outlives it; its address is where the connection goes.
+  BenchPublisher(Client& client, const Options& options, BenchEvents events, LoadClock clock);
+  // Cancels the call and waits for its end.
+  ~BenchPublisher() override;
+
+  void start();
+  // Allows the events below `total`. Never takes back.
+  void permit(std::uint64_t total);
+  // Sends nothing more; answers are still awaited.
+  void stop();
+  // Ends the call at once.
+  void cancel() { context_.TryCancel(); }
+  // False when `timeout` passed before the end of the call.
+  bool wait(std::chrono::milliseconds timeout);
+  bool has_failed();
+
+  // When the event is due; only with a rate, after `start`.
+  std::int64_t due_us(std::uint64_t number) const;
+  // After `wait` returned true.
+  PublisherResult& result() { return result_; }
+
+ private:
+  struct Sent {
+    std::uint64_t events;
+    std::int64_t at_us;
+  };
+
+  void OnWriteDone(bool ok) override;
+  void OnReadDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+  void pump();
+  void take_answer();
+  std::uint64_t allowed() const;
+  void make_request(std::uint64_t first, std::uint64_t count, std::int64_t now_us);
+
+  Client& client_;
+  const Options options_;
+  const BenchEvents events_;
+  const LoadClock clock_;
+  std::int64_t start_us_ = 0;
+  grpc::ClientContext context_;
+  std::unique_ptr<v1::EventService::Stub> stub_;
+  v1::PublishPipelineRequest request_;    // of the write in flight
+  std::uint64_t last_batch_ = 0;          // likewise
+  v1::PublishPipelineResponse response_;  // of the read in flight
+
+  std::mutex mutex_;  // all below
+  std::condition_variable changed_;
+  std::uint64_t permitted_ = 0;
+  std::deque<Sent> unanswered_;
+  bool is_writing_ = false;
+  bool is_stopped_ = false;
+  bool is_broken_ = false;  // the gateway ended the call
+  bool is_closed_ = false;  // nothing will be written any more
+  bool is_started_ = false;
+  bool is_done_ = false;
+  PublisherResult result_;
+};
+
+}  // namespace tidegate

@@ -1,0 +1,113 @@
+#include "tools/tidegate/load_connection.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "eventstore/base/text.h"
+#include "tidegate/v1/session.pb.h"
+
+namespace tidegate {
+namespace {
+
+// A load client needs no unpredictable key or mask: no cache or proxy stands in between. The accept
+// value is the one that belongs to the key.
+constexpr std::string_view kKey = "dGlkZWdhdGUtYmVuY2gtMQ==";
+constexpr std::string_view kAccept = "vFXqWF4RdRdIgFaA96Vgefktipc=";
+constexpr std::string_view kMask("\0\0\0\0", 4);
+constexpr std::uint8_t kMaskBit = 0x80;
+constexpr std::uint8_t kTextFrame = 1;
+constexpr std::uint8_t kBinaryFrame = 2;
+constexpr std::string_view kSubscription = "s";
+
+std::string_view subprotocol(LoadForm form) {
+  return form == LoadForm::kJson ? "tidegate.v1.json" : "tidegate.v1.proto";
+}
+
+// `payload` has at most 65,535 bytes.
+std::string client_frame(std::uint8_t opcode, std::string_view payload) {
+  std::string frame(1, static_cast<char>(0x80 | opcode));
+  if (payload.size() <= 125) {
+    frame += static_cast<char>(kMaskBit | payload.size());
+  } else {
+    frame += static_cast<char>(kMaskBit | 126);
+    frame += static_cast<char>(payload.size() >> 8);
+    frame += static_cast<char>(payload.size() & 0xFF);
+  }
+  frame += kMask;
+  frame += payload;
+  return frame;
+}
+
+}  // namespace
+
+std::string upgrade_request(const std::string& host, LoadForm form) {
+  return fmt::format(
+      "GET /v1/ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
+      host, kKey, subprotocol(form));
+}
+
+std::string subscribe_frame(const std::string& stream, LoadForm form) {
+  if (form == LoadForm::kProto) {
+    v1::ClientMessage message;
+    message.mutable_subscribe()->set_id(std::string(kSubscription));
+    message.mutable_subscribe()->add_streams(stream);
+    message.mutable_subscribe()->mutable_start()->set_edge(v1::EDGE_HEAD);
+    return client_frame(kBinaryFrame, message.SerializeAsString());
+  }
+  std::string text = fmt::format(R"({{"op":"subscribe","id":"{}","streams":[)", kSubscription);
+  append_json_string(text, stream);
+  text += R"(],"from":"head"})";
+  return client_frame(kTextFrame, text);
+}
+
+Result<std::size_t> LoadConnection::take(char* bytes, std::size_t size, Found& found) {
+  std::size_t begin = 0;
+  if (!is_upgraded_) {
+    const Result<std::size_t> head = take_upgrade({bytes, size});
+    if (!head || *head == 0) return head;
+    begin = *head;
+    is_upgraded_ = true;
+  }
+  found_ = &found;
+  const Result<std::size_t> rest = frames_.take(bytes + begin, size - begin, *this);
+  found_ = nullptr;
+  if (!rest) return rest;
+  return begin + *rest;
+}
+
+// The length of the answer's head; 0: not all of it is there.
+Result<std::size_t> LoadConnection::take_upgrade(std::string_view bytes) const {
+  constexpr std::string_view kEnd = "\r\n\r\n";
+  const std::size_t end = bytes.find(kEnd);
+  if (end == std::string_view::npos) return std::size_t{0};
+  const std::string_view head = bytes.substr(0, end);
+  if (!head.starts_with("HTTP/1.1 101 ") ||
+      head.find(subprotocol(form_)) == std::string_view::npos ||
+      head.find(kAccept) == std::string_view::npos) {
+    return Error{Code::kUnavailable, fmt::format("the gateway refused a WebSocket: {}",
+                                                 head.substr(0, head.find('\r')))};
+  }
+  return end + kEnd.size();
+}
+
+Result<std::size_t> LoadConnection::on_payload(std::string_view bytes, bool is_end) {
+  return scanner_.take(bytes, is_end, found_->events, found_->notices);
+}
+
+Status LoadConnection::on_control(std::uint8_t opcode, std::string_view payload) {
+  if (opcode == kPingFrame) found_->answers += client_frame(kPongFrame, payload);
+  if (opcode != kCloseFrame) return {};
+  unsigned code = 1005;  // RFC 6455: none was given
+  if (payload.size() >= 2) {
+    code = static_cast<unsigned>(static_cast<std::uint8_t>(payload[0])) << 8 |
+           static_cast<std::uint8_t>(payload[1]);
+    payload.remove_prefix(2);
+  }
+  return Error{
+      Code::kUnavailable,
+      fmt::format("the gateway closed a subscriber's connection with {} {}", code, payload)};
+}
+
+}  // namespace tidegate
