@@ -84,10 +84,10 @@ NetOptions net_options(const Config& config, std::uint64_t connections_max) {
 // In the order of construction; each part uses only those above it, and destruction goes the other
 // way.
 struct Gateway::Parts {
-  Parts(const Config& gateway_config, std::unique_ptr<EventStore> opened, SystemClock& system_clock,
-        std::unique_ptr<Metrics> store_metrics)
+  Parts(const Config& gateway_config, std::unique_ptr<SystemClock> system_clock,
+        std::unique_ptr<Metrics> store_metrics, std::unique_ptr<EventStore> opened)
       : config(gateway_config),
-        clock(system_clock),
+        clock(std::move(system_clock)),
         metrics(std::move(store_metrics)),
         store(std::move(opened)) {}
   // Ends gRPC first: its calls hold sessions on the loops.
@@ -102,10 +102,11 @@ struct Gateway::Parts {
   }
 
   const Config config;
-  SystemClock& clock;
   std::atomic<bool> is_draining{false};
   std::vector<Listener> listeners;
 
+  // The time, for all that waits or measures.
+  std::unique_ptr<SystemClock> clock;
   // Counts; everything below tells it what happens.
   std::unique_ptr<Metrics> metrics;
   // The log, with its appender, indexer and disk readers.
@@ -113,7 +114,7 @@ struct Gateway::Parts {
   // How many connections the limit of open files allows.
   const std::uint64_t connections_max = fit_connections(config.http_max_connections);
   // The I/O loops and the WebSocket listener; sessions live here.
-  NetServer net{*store, clock, *metrics, *metrics, net_options(config, connections_max)};
+  NetServer net{*store, *clock, *metrics, *metrics, net_options(config, connections_max)};
   // The gRPC listener: publishing, reading, administration, and subscriptions whose sessions live
   // on the loops.
   std::unique_ptr<GrpcServer> grpc = std::make_unique<GrpcServer>(
@@ -145,14 +146,14 @@ Readiness Gateway::Parts::readiness() const {
 }
 
 std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const Config& config) {
-  static SystemClock clock;
+  auto clock = std::make_unique<SystemClock>();
   auto metrics = std::make_unique<Metrics>(TIDEGATE_VERSION);
-  auto opened = EventStore::open(store_options(config, clock, *metrics));
+  auto opened = EventStore::open(store_options(config, *clock, *metrics));
   if (const auto* error = std::get_if<EventStore::OpenError>(&opened)) {
     return StartError{error->exit_code, error->error.message};
   }
-  auto parts =
-      std::make_unique<Parts>(config, std::move(std::get<0>(opened)), clock, std::move(metrics));
+  auto parts = std::make_unique<Parts>(config, std::move(clock), std::move(metrics),
+                                       std::move(std::get<0>(opened)));
   if (parts->connections_max < config.http_max_connections) {
     log(LogLevel::kWarn, "the limit of open files allows fewer connections than configured",
         {{"connections", parts->connections_max},

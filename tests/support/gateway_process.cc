@@ -1,0 +1,140 @@
+#include "tests/support/gateway_process.h"
+
+#include <csignal>
+#include <fcntl.h>
+#include <poll.h>
+#include <sstream>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+namespace tidegate::test {
+namespace {
+
+// A new log is synced a few times; on a busy build machine with sanitizers that takes its time.
+constexpr Milliseconds kStartTime{60'000};
+// The listening lines are read from a file, which tells nobody that it grew.
+constexpr int kLookAgainMs = 5;
+
+void open_as(const std::string& path, int target) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  ::dup2(fd, target);
+  ::close(fd);
+}
+
+}  // namespace
+
+ChildProcess::ChildProcess(const std::vector<std::string>& arguments,
+                           const std::map<std::string, std::string>& environment) {
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  pid_ = ::fork();
+  if (pid_ == 0) {
+    for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
+    open_as("/dev/null", STDIN_FILENO);
+    open_as(files_.file("stdout"), STDOUT_FILENO);
+    open_as(files_.file("stderr"), STDERR_FILENO);
+    ::execvp(argv[0], argv.data());
+    ::_exit(127);
+  }
+  exit_fd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
+}
+
+ChildProcess::~ChildProcess() {
+  if (is_alive()) {
+    signal(SIGKILL);
+    wait_exit();
+  }
+  ::close(exit_fd_);
+}
+
+void ChildProcess::signal(int number) {
+  if (!exit_code_) ::kill(pid_, number);
+}
+
+std::optional<int> ChildProcess::wait_exit(Milliseconds time) {
+  if (exit_code_) return exit_code_;
+  pollfd item = {exit_fd_, POLLIN, 0};
+  if (::poll(&item, 1, static_cast<int>(time.count())) <= 0) return std::nullopt;
+  int status = 0;
+  if (::waitpid(pid_, &status, 0) != pid_) return std::nullopt;
+  exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return exit_code_;
+}
+
+GatewayProcess::GatewayProcess() : GatewayProcess(Options{}) {}
+
+GatewayProcess::GatewayProcess(Options options) : options_(std::move(options)) {
+  data_dir_ = options_.data_dir.empty() ? temp_.file("data") : options_.data_dir;
+  start();
+}
+
+void GatewayProcess::start() {
+  std::vector<std::string> arguments = options_.wrapper;
+  for (const std::string& argument :
+       {tidegated_path(), std::string("--data"), data_dir_, std::string("--http"),
+        std::string("127.0.0.1:0"), std::string("--grpc"), std::string("127.0.0.1:0"),
+        std::string("--admin"), std::string("127.0.0.1:0"), std::string("--disk-soft"),
+        std::string("8MiB"), std::string("--disk-hard"), std::string("4MiB"),
+        std::string("--ballast"), std::string("0")}) {
+    arguments.push_back(argument);
+  }
+  arguments.insert(arguments.end(), options_.flags.begin(), options_.flags.end());
+  process_ = std::make_unique<ChildProcess>(arguments, options_.environment);
+  const Deadline deadline(kStartTime);
+  while (!read_listening_lines()) {
+    // Waits for the end of the process, or a little.
+    if (process_->wait_exit(Milliseconds(kLookAgainMs)) || deadline.is_over()) {
+      ADD_FAILURE() << "tidegated does not start: " << process_->stderr_text();
+      return;
+    }
+  }
+}
+
+bool GatewayProcess::read_listening_lines() {
+  std::istringstream lines(process_->stdout_text());
+  std::map<std::string, std::string> found;
+  std::string word;
+  std::string name;
+  std::string address;
+  while (lines >> word >> name >> address) found[name] = address;
+  // The last line is whole only with its end.
+  if (found.size() < 3 || !process_->stdout_text().ends_with('\n')) return false;
+  http_ = found["http"];
+  grpc_ = found["grpc"];
+  admin_ = found["admin"];
+  return true;
+}
+
+void GatewayProcess::kill() {
+  process_->signal(SIGKILL);
+  EXPECT_EQ(process_->wait_exit(), 128 + SIGKILL);
+}
+
+int GatewayProcess::terminate(Milliseconds time) {
+  process_->signal(SIGTERM);
+  return process_->wait_exit(time).value_or(-1);
+}
+
+std::string tidegated_path() {
+  return std::string(TIDEGATE_BIN_DIR) + "/tidegated";
+}
+std::string tidegate_path() {
+  return std::string(TIDEGATE_BIN_DIR) + "/tidegate";
+}
+
+Finished run_program(const std::vector<std::string>& arguments,
+                     const std::map<std::string, std::string>& environment, Milliseconds time) {
+  ChildProcess process(arguments, environment);
+  Finished finished;
+  finished.exit_code = process.wait_exit(time).value_or(-1);
+  finished.stdout_text = process.stdout_text();
+  finished.stderr_text = process.stderr_text();
+  return finished;
+}
+
+}  // namespace tidegate::test
