@@ -35,6 +35,12 @@ Status check_name(const std::string& name) {
   return field_error("name", valid.error().message);
 }
 
+// Below the hard floor of disk space nothing is written that does not free some.
+Status check_writable(const EventStore& store) {
+  if (!store.status().cursors_refused) return {};
+  return Error{Code::kDiskLow, "disk space is low: cursors cannot be moved until some is free"};
+}
+
 Error no_cursor(const std::string& name) {
   return {Code::kNotFound, fmt::format("there is no cursor {}", name)};
 }
@@ -99,6 +105,7 @@ Status seek_cursor(EventStore& store, const v1::SeekCursorRequest& request,
   state.position = *target;
   ++state.generation;
   if (!request.dry_run()) {
+    if (const Status writable = check_writable(store); !writable) return writable;
     const auto moved = store.cursors().seek(kOwner, request.name(), *target);
     if (!moved) return moved.error();
     state = *moved;
@@ -135,6 +142,7 @@ class CursorServiceImpl final : public v1::CursorService::CallbackService {
                                          v1::DeleteCursorResponse*) override {
     return answer_on_replay_thread(context, store_, [=, this]() -> Status {
       if (const Status valid = check_name(request->name()); !valid) return valid;
+      if (const Status writable = check_writable(store_); !writable) return writable;
       return store_.cursors().remove(kOwner, request->name());
     });
   }

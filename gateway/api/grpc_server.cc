@@ -17,6 +17,7 @@
 
 #include "eventstore/base/check.h"
 #include "eventstore/base/clock.h"
+#include "eventstore/base/text.h"
 #include "gateway/api/api_state.h"
 #include "gateway/api/services.h"
 
@@ -53,7 +54,13 @@ Result<HostPort> split_listen(const std::string& listen) {
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   }
-  return HostPort{std::move(host), listen.substr(colon + 1)};
+  // gRPC takes a larger number modulo 65,536.
+  std::string port = listen.substr(colon + 1);
+  if (parse_u64(port).value_or(UINT64_MAX) > 65'535) {
+    return Error{Code::kBadArgument,
+                 fmt::format("{} is not host:port: the port must be 0-65535", listen)};
+  }
+  return HostPort{std::move(host), std::move(port)};
 }
 
 // gRPC only says that it could not bind; the system says why.

@@ -220,7 +220,6 @@ void PipelineCall::pump() {
     if (is_pumping_) return;
     is_pumping_ = true;
   }
-  grpc::WriteOptions options;
   grpc::Status status;
   while (true) {
     Action action = Action::kNone;
@@ -231,15 +230,14 @@ void PipelineCall::pump() {
         is_pumping_ = false;
         return;
       }
-      // More answers are ready: gRPC may send them in one packet.
-      options = !slots_.empty() && slots_.front().answer ? grpc::WriteOptions().set_buffer_hint()
-                                                         : grpc::WriteOptions();
       if (action == Action::kFinish) {
         status = is_cancelled_ ? grpc::Status::CANCELLED : ending_.value_or(grpc::Status::OK);
       }
     }
     if (action == Action::kRead) StartRead(&request_);
-    if (action == Action::kWrite) StartWrite(&response_, options);
+    // Without buffer_hint: the next write waits for this one, which gRPC would hold back for the
+    // next one.
+    if (action == Action::kWrite) StartWrite(&response_);
     if (action == Action::kFinish) Finish(status);
   }
 }
