@@ -78,7 +78,7 @@ class Judge {
   const std::string& cursor() const { return cursor_; }
   bool has_cursor() const { return resume_ == Resume::kCursor; }
 
-  v1::ClientMessage subscribe() {
+  v1::ClientMessage subscribe(Dice& dice) {
     state_ = State::kAsked;
     updates_.clear();
     v1::ClientMessage message;
@@ -86,6 +86,13 @@ class Judge {
     op.set_id(id_);
     put_filter(op, wanted_);
     op.set_window(window_);
+    // Now and then it gives up what it knows: the head may be further than the loop has dispatched.
+    is_from_head_ = !has_cursor() && dice.one_in(4);
+    if (is_from_head_) {
+      op.mutable_start()->set_edge(v1::EDGE_HEAD);
+      subscribed_filter_ = wanted_;
+      return message;
+    }
     switch (resume_) {
       case Resume::kPosition:
         op.mutable_start()->set_after(known_.text);
@@ -175,6 +182,8 @@ class Judge {
     const Sequence place = message.position_sequence();
     if (resume_ == Resume::kCursor) {
       EXPECT_EQ(place, log_.cursor(cursor_).stored.value_or(0)) << "not after the stored ack";
+    } else if (is_from_head_) {
+      EXPECT_GE(place, known_.sequence);
     } else {
       EXPECT_EQ(place, known_.sequence);
     }
@@ -212,6 +221,7 @@ class Judge {
   const std::uint32_t window_;
   State state_ = State::kOff;
   bool is_behind_ = true;
+  bool is_from_head_ = false;
   Known known_;                         // what the client would resume from
   Filter wanted_;                       // by the last operation that it sent
   Filter subscribed_filter_ = wanted_;  // of the subscribe under way
@@ -312,7 +322,7 @@ class Simulation {
     }
     if (dice_.one_in(25)) return disconnect(client);
     Judge& judge = *client.judges[dice_.below(client.judges.size())];
-    if (judge.state() == Judge::State::kOff) return client.peer->say(judge.subscribe());
+    if (judge.state() == Judge::State::kOff) return client.peer->say(judge.subscribe(dice_));
     if (!judge.is_on()) return;
     switch (dice_.below(10)) {
       case 0:
@@ -382,7 +392,7 @@ class Simulation {
   void settle_in(Client& client) {
     if (!client.peer) client.peer = std::make_unique<Peer>(loop_, client.form);
     for (const auto& judge : client.judges) {
-      if (judge->state() == Judge::State::kOff) client.peer->say(judge->subscribe());
+      if (judge->state() == Judge::State::kOff) client.peer->say(judge->subscribe(dice_));
       if (judge->is_on()) client.peer->say(judge->ack(dice_));
     }
   }

@@ -284,6 +284,23 @@ TEST_F(SessionFlowTest, ALoopThatStoodStillGoesOnByReading) {
   EXPECT_EQ(sequences(peer->take()), range(6, 105));
 }
 
+// The head is found on another thread: it may be further than what this loop has dispatched.
+TEST_F(SessionFlowTest, FromTheHeadIsNotWhatTheLoopHasStillToDispatch) {
+  const auto other = subscriber();
+  const auto peer = connect();
+  peer->say(subscribe());
+  append(5);
+  log_.run_task();
+  ASSERT_TRUE(peer->take_write());
+  append(2);
+  settle(*peer);
+  const auto seen = peer->take();
+  EXPECT_EQ(seen[0].position_sequence(), 5U);
+  EXPECT_EQ(sequences(seen), range(6, 7));
+  settle(*other);
+  EXPECT_EQ(sequences(other->take()), range(1, 7));
+}
+
 TEST_F(SessionFlowTest, ASelectiveReplayGivesWayToOthers) {
   for (int i = 0; i < 30'000; ++i) log_.append("b", "t");
   append(1);
