@@ -87,6 +87,13 @@ Result<Position> judge_claim(EventStore& store, const CursorAck& ack) {
                fmt::format("'{}' is not of this log's history", ack.claimed->text())};
 }
 
+Error disk_below_floor() {
+  return {.code = Code::kDiskLow,
+          .message =
+              "disk space is below the hard floor: the cursor stays where it is until some is free",
+          .retry_after_ms = 2000};
+}
+
 // The position of an event in memory, when it agrees with the claim: nearly every acknowledgement.
 std::optional<Position> position_in_tail(const EventStore& store, const CursorAck& ack) {
   const SegmentRef segment = store.tail().find(ack.sequence);
@@ -151,6 +158,10 @@ void StoreAccess::open(OpenSubscription request,
 }
 
 void StoreAccess::acknowledge(CursorAck ack, std::function<void(Result<Position>)> done) {
+  if (store_.status().cursors_refused) {
+    post_([done] { done(disk_below_floor()); });
+    return;
+  }
   if (const auto position = position_in_tail(store_, ack)) {
     acknowledge_at(store_, post_, ack, *position, std::move(done));
     return;
