@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include "eventstore/base/log.h"
 #include "gateway/config.h"
@@ -98,6 +99,8 @@ int run(const std::vector<std::string>& arguments) {
   }
   Config config = std::get<Config>(std::move(read));
   log_setup(config.log_level(), config.has_json_logs());
+  // It would print a line for every text of a peer that is not UTF-8; we answer the peer instead.
+  google::protobuf::SetLogHandler(nullptr);
   // A peer that has gone is an error of its write, not of the process.
   std::signal(SIGPIPE, SIG_IGN);
   const sigset_t signals = handled_signals();
