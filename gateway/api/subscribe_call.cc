@@ -120,7 +120,6 @@ void SubscribeCall::OnReadDone(bool ok) {
   std::shared_ptr<RemoteSession> session;
   {
     const std::lock_guard lock(mutex_);
-    is_reading_ = false;
     is_read_closed_ = !ok;
     if (ok && !ending_ && !is_cancelled_) session = session_;
   }
@@ -133,6 +132,12 @@ void SubscribeCall::OnReadDone(bool ok) {
     } else {
       session->message(std::move(message).value());
     }
+  }
+  {
+    // Only now: another thread's pump would read into `request_` again, and could hand over the
+    // next message before this one.
+    const std::lock_guard lock(mutex_);
+    is_reading_ = false;
   }
   pump();
 }
