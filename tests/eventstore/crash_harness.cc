@@ -93,8 +93,10 @@ AppendRequest CrashHarness::make_attempt(unsigned number, std::mt19937_64& rando
   const std::lock_guard lock(mutex_);
   const auto kind = random() % 10;
   if (kind == 0 && !attempts_.empty()) {
-    const Attempt& earlier = attempts_[random() % attempts_.size()];
+    Attempt& earlier = attempts_[random() % attempts_.size()];
     attempt.repeats = true;
+    // If that one is refused yet, it may be this one that brings its events in.
+    if (earlier.outcome != Outcome::kAcknowledged) earlier.repeats = true;
     attempt.ids = earlier.ids;
     attempt.streams = earlier.streams;
   } else {

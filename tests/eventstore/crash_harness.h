@@ -64,7 +64,7 @@ class CrashHarness {
     unsigned publisher = 0;
     std::vector<std::string> ids;
     std::vector<std::string> streams;
-    bool repeats = false;  // ids of an earlier attempt
+    bool repeats = false;  // its ids are sent more than once
     std::string absent;    // stream that it wanted to be absent
     Durability durability = Durability::kSynced;
     Outcome outcome = Outcome::kUnknown;
