@@ -258,6 +258,11 @@ std::variant<std::unique_ptr<EventStore>, EventStore::OpenError> EventStore::ope
   if (options.clock == nullptr) options.clock = &system_clock();
   if (options.probe == nullptr) options.probe = &silent_probe();
   if (!options.on_fatal) options.on_fatal = end_process;
+  // The appender and the indexer may both meet the failure; it is told once.
+  options.on_fatal = [tell = std::move(options.on_fatal),
+                      told = std::make_shared<std::atomic_flag>()](const std::string& reason) {
+    if (!told->test_and_set()) tell(reason);
+  };
   auto opened = open_log(options, options.clock->wall_us());
   if (auto* error = std::get_if<OpenError>(&opened)) return std::move(*error);
   auto parts = std::make_unique<Parts>(std::move(options), std::get<OpenedLog>(std::move(opened)));
