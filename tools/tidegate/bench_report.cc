@@ -73,8 +73,12 @@ std::uint64_t status_bytes(std::uint64_t pid, std::string_view name) {
 }
 
 std::string with_thousands(std::uint64_t value) {
-  std::string text = std::to_string(value);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
+  const std::string digits = std::to_string(value);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
   return text;
 }
 
@@ -174,7 +178,7 @@ void BenchReport::processor(const LoadMeter& meter, const std::string& unit, std
   }
   if (!meter.has_server()) return;
   decimal("server_cpu_percent", 100 * meter.server_seconds() / wall, 1);
-  decimal("server_cpu_us_per_" + unit,
+  decimal(fmt::format("server_cpu_us_per_{}", unit),
           units == 0 ? 0 : meter.server_seconds() * 1e6 / static_cast<double>(units), 3);
   const auto add_bytes = [&](std::string name, std::uint64_t bytes) {
     row_.push_back({std::move(name), human_bytes(bytes), std::to_string(bytes)});
