@@ -11,27 +11,31 @@
 
 namespace tidegate {
 
-// The two wire forms of the session protocol. The generated messages are the value types; JSON text is mapped to them
-// by DESIGN section 5 (not by protobuf's own JSON mapping).
-// Thread: any (pure functions of this file).
+// The two wire forms of the session protocol. The generated messages are the value types; JSON text
+// is mapped to them by DESIGN section 5 (not by protobuf's own JSON mapping). Thread: any (pure
+// functions of this file).
 
-// A peer's message. kBadMessage with what is wrong and where; kUnknownOp for an unknown `op`. Other codes (kBadPattern,
-// kBadPosition, kBadEvent ...) when one field is wrong: then `reply_to` names the subscription or request it belongs to.
+// A peer's message. kBadMessage with what is wrong and where; kUnknownOp for an unknown `op`. Other
+// codes (kBadPattern, kBadPosition, kBadEvent ...) when one field is wrong: then `reply_to` names
+// the subscription or request it belongs to.
 struct ReplyTo {
   std::string id;
   std::string request;
 };
-Result<v1::ClientMessage> decode_client_message(WireForm form, std::string_view bytes, ReplyTo& reply_to);
+Result<v1::ClientMessage> decode_client_message(WireForm form, std::string_view bytes,
+                                                ReplyTo& reply_to);
 
 // Any message but `events` with records.
 std::string encode_server_message(WireForm form, const v1::ServerMessage& message);
 
-// Appends the wire form of one event of an `events` message: the JSON object with a comma before it, so that a message of
-// many events needs no pieces of its own between them; or the length-delimited `events` field of v1.Events with its tag.
-// For Segment::encoded and EventsMessage::add.
+// Appends the wire form of one event of an `events` message: the JSON object with a comma before
+// it, so that a message of many events needs no pieces of its own between them; or the
+// length-delimited `events` field of v1.Events with its tag. For Segment::encoded and
+// EventsMessage::add.
 void encode_event(WireForm form, const RecordView& record, std::string& out);
 
-// Puts an `events` message together from encoded events, without copying them. Usage: begin, add.., finish.
+// Puts an `events` message together from encoded events, without copying them. Usage: begin, add..,
+// finish.
 class EventsMessage {
  public:
   EventsMessage(WireForm form, std::string_view subscription_id);

@@ -21,24 +21,25 @@ class RemotePeer {
   virtual void set_reading(bool reading) = 0;
 };
 
-// A handle on such a session. Dropping it ends the session. The loop holds the peer only weakly, so a call that is under
-// way when the peer goes is dropped.
-// Thread: any (internally synchronised).
+// A handle on such a session. Dropping it ends the session. The loop holds the peer only weakly, so
+// a call that is under way when the peer goes is dropped. Thread: any (internally synchronised).
 class RemoteSession {
  public:
   virtual ~RemoteSession() = default;
-  // One serialised ClientMessage. What waits for the loop is bounded by the host: it calls RemotePeer::set_reading(false),
-  // also from inside this call, and true again when the loop has caught up.
+  // One serialised ClientMessage. What waits for the loop is bounded by the host: it calls
+  // RemotePeer::set_reading(false), also from inside this call, and true again when the loop has
+  // caught up.
   virtual void message(std::string bytes) = 0;
   virtual void written() = 0;
 };
 
-// Places sessions on I/O loops. Implemented by gateway/net, used by gateway/api: neither includes the other.
-// Thread: any (internally synchronised).
+// Places sessions on I/O loops. Implemented by gateway/net, used by gateway/api: neither includes
+// the other. Thread: any (internally synchronised).
 class SessionHost {
  public:
   virtual ~SessionHost() = default;
-  virtual std::unique_ptr<RemoteSession> open_remote(std::shared_ptr<RemotePeer> peer, Principal principal) = 0;
+  virtual std::unique_ptr<RemoteSession> open_remote(std::shared_ptr<RemotePeer> peer,
+                                                     Principal principal) = 0;
 };
 
 }  // namespace tidegate
