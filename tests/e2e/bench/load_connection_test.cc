@@ -219,8 +219,8 @@ TEST_P(LoadConnectionTest, RefusesOtherAnswersAndFrames) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, LoadConnectionTest,
-                         testing::Values(LoadForm::kJson, LoadForm::kProto), [](const auto& info) {
-                           return info.param == LoadForm::kJson ? "Json" : "Proto";
+                         testing::Values(LoadForm::kJson, LoadForm::kProto), [](const auto& form) {
+                           return form.param == LoadForm::kJson ? "Json" : "Proto";
                          });
 
 }  // namespace
