@@ -13,11 +13,11 @@ namespace tidegate {
 // How far a replay has come, as its --state file keeps it.
 // Thread: immutable (a value; the functions are pure but for the file).
 struct ReplayState {
-  std::string log;        // log id
-  std::string arguments;  // what decides which events are replayed and where they go
+  std::string log = {};        // log id
+  std::string arguments = {};  // what decides which events are replayed and where they go
   // Resume reading here (checked against the history; empty: at the beginning) and pass over what
   // is not above `sequence`, the last event that the target confirmed.
-  std::string position;
+  std::string position = {};
   Sequence sequence = 0;
   std::uint64_t events = 0;  // confirmed
   Sequence end = 0;          // the replay's last sequence, fixed when it first began
