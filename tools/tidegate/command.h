@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "eventstore/base/result.h"
 
@@ -51,6 +52,10 @@ void register_bench(CLI::App& app, Context& context);
 CLI::Option* add_number(CLI::App& app, const std::string& name, std::uint64_t& value,
                         const std::string& description, std::uint64_t low = 1,
                         std::uint64_t high = UINT64_MAX);
+
+// An option whose value is one of these words.
+CLI::Option* add_choice(CLI::App& app, const std::string& name, std::string& value,
+                        const std::string& description, const std::vector<std::string>& choices);
 
 // Tells the person at the terminal something on stderr: "tidegate: ...".
 void say(const std::string& message);

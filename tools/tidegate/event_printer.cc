@@ -6,13 +6,14 @@
 #include <fmt/format.h>
 
 #include "eventstore/base/text.h"
+#include "gateway/cloudevents/cloud_event.h"
 #include "tools/tidegate/event_lines.h"
 
 namespace tidegate {
 namespace {
 
 constexpr std::size_t kSequenceColumns = 9;
-constexpr std::size_t kTimeColumns = 27;
+constexpr std::size_t kTimeColumns = 24;
 constexpr std::size_t kStreamColumns = 24;
 constexpr std::size_t kTypeColumns = 20;
 
@@ -78,8 +79,8 @@ std::string data_of(const v1::CloudEvent& event) {
 
 }  // namespace
 
-EventPrinter::EventPrinter(Output& output)
-    : output_(output), format_(output.chosen()), columns_(output.columns()) {
+EventPrinter::EventPrinter(Output& output, bool own_times)
+    : output_(output), own_times_(own_times), format_(output.chosen()), columns_(output.columns()) {
   if (format_ == Format::kAuto) format_ = output.is_terminal() ? Format::kTable : Format::kJsonl;
 }
 
@@ -110,9 +111,10 @@ void EventPrinter::print_row(const v1::RecordedEvent& record) {
     out += "DATA\n";
   }
   const std::size_t begin = out.size();
-  const std::int64_t time_us = record.time().seconds() * 1'000'000 + record.time().nanos() / 1000;
+  std::int64_t time_us = record.time().seconds() * 1'000'000 + record.time().nanos() / 1000;
+  if (own_times_) time_us = cloud_event_time_us(record.event()).value_or(time_us);
   append_cell(out, std::to_string(record.sequence()), kSequenceColumns);
-  append_cell(out, format_time(time_us), kTimeColumns);
+  append_cell(out, format_time(time_us / 1000 * 1000), kTimeColumns);
   append_cell(out, record.stream(), kStreamColumns);
   append_cell(out, record.event().type(), kTypeColumns);
   const std::size_t used = out.size() - begin;

@@ -11,7 +11,9 @@ namespace tidegate {
 // otherwise. Thread: caller serialises.
 class EventPrinter {
  public:
-  explicit EventPrinter(Output& output);
+  // `own_times`: a table shows when an event happened rather than when it was appended, where it
+  // says so.
+  explicit EventPrinter(Output& output, bool own_times = false);
 
   void print(const v1::RecordedEvent& record);
   // Ends a JSON array; call it once when nothing follows.
@@ -21,6 +23,7 @@ class EventPrinter {
   void print_row(const v1::RecordedEvent& record);
 
   Output& output_;
+  bool own_times_;
   Format format_;
   std::size_t columns_;
   std::string line_;

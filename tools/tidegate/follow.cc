@@ -267,9 +267,8 @@ void register_follow(CLI::App& app, Context& context) {
           "--cursor", options->cursor,
           "A durable name: what was printed is acknowledged, and the next run goes on after it")
       ->type_name("NAME");
-  command->add_option("--on-gap", options->on_gap, "When the place to begin was trimmed away")
-      ->type_name("fail|floor")
-      ->check(CLI::IsMember({"fail", "floor"}))
+  add_choice(*command, "--on-gap", options->on_gap, "When the place to begin was trimmed away",
+             {"fail", "floor"})
       ->capture_default_str();
   command->footer(std::string(kPlaceHelp) +
                   "\n\nIt begins at the head and reconnects by itself; nothing is lost or printed "

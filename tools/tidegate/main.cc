@@ -13,23 +13,6 @@
 #include "tools/tidegate/output.h"
 
 namespace tidegate {
-
-void say(const std::string& message) {
-  fmt::print(stderr, "tidegate: {}\n", message);
-}
-
-CLI::Option* add_number(CLI::App& app, const std::string& name, std::uint64_t& value,
-                        const std::string& description, std::uint64_t low, std::uint64_t high) {
-  return app.add_option(name, value, description)
-      ->type_name("N")
-      ->check([low, high](const std::string& text) -> std::string {
-        const auto number = parse_u64(text);
-        if (number && *number >= low && *number <= high) return "";
-        if (high == UINT64_MAX) return fmt::format("'{}' is not a number from {}", text, low);
-        return fmt::format("'{}' is not a number from {} to {}", text, low, high);
-      });
-}
-
 namespace {
 
 std::string line_of(const ErrorDetail& detail) {
@@ -103,6 +86,14 @@ void add_globals(CLI::App& app, Context& context) {
       "`tidegate COMMAND --help` has examples.");
 }
 
+// The options of the program itself are not in the help of its commands.
+void mention_globals(CLI::App& command) {
+  const auto commands = command.get_subcommands([](const CLI::App*) { return true; });
+  for (CLI::App* inner : commands) mention_globals(*inner);
+  command.footer(command.get_footer() + (command.get_footer().empty() ? "" : "\n\n") +
+                 "Everywhere: -o table|json|jsonl, --server HOST:PORT (see `tidegate --help`).");
+}
+
 int run(int argc, char** argv) {
   Output output(STDOUT_FILENO);
   Interrupt interrupt;
@@ -120,6 +111,8 @@ int run(int argc, char** argv) {
   register_log(app, context);
   register_server(app, context);
   register_bench(app, context);
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    mention_globals(*command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

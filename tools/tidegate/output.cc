@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -148,7 +149,7 @@ Output::Output(int fd) : fd_(fd), is_terminal_(isatty(fd) == 1) {}
 std::size_t Output::columns() const {
   winsize size{};
   if (is_terminal_ && ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  return 100;
+  return is_terminal_ ? 80 : std::numeric_limits<std::size_t>::max();
 }
 
 bool Output::flush() {

@@ -47,7 +47,7 @@ class Output {
   void choose(Format format) { format_ = format; }
   Format chosen() const { return format_; }
   bool is_terminal() const { return is_terminal_; }
-  // 100 when it is no terminal.
+  // Of the terminal; without one nothing needs to be cut.
   std::size_t columns() const;
 
   void write(std::string_view text) { buffer_ += text; }

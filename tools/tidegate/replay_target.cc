@@ -23,7 +23,7 @@ constexpr std::size_t kBufferBytes = 64 << 10;
 
 class OutputTarget final : public ReplayTarget {
  public:
-  explicit OutputTarget(Output& output) : output_(output), printer_(output) {}
+  OutputTarget(Output& output, bool event_clock) : output_(output), printer_(output, event_clock) {}
 
   Status put(v1::RecordedEvent record) override {
     printer_.print(record);
@@ -149,8 +149,8 @@ class GatewayTarget final : public ReplayTarget {
 
 }  // namespace
 
-std::unique_ptr<ReplayTarget> make_output_target(Output& output) {
-  return std::make_unique<OutputTarget>(output);
+std::unique_ptr<ReplayTarget> make_output_target(Output& output, bool event_clock) {
+  return std::make_unique<OutputTarget>(output, event_clock);
 }
 
 Result<std::unique_ptr<ReplayTarget>> make_file_target(const std::string& path,

@@ -40,9 +40,9 @@ class ReplayTarget {
   Confirmed confirmed_;
 };
 
-// Prints like `read`. An error with `output.stopped()` having a value means that the reader has
-// enough.
-std::unique_ptr<ReplayTarget> make_output_target(Output& output);
+// Prints like `read`; a table shows the events' own times if that is the clock. An error with
+// `output.stopped()` having a value means that the reader has enough.
+std::unique_ptr<ReplayTarget> make_output_target(Output& output, bool event_clock);
 
 // JSON Lines in `path`.partial, which becomes `path` in the end. `bytes` of a partial file are kept
 // (a replay that goes on). kCheckFailed when `path` exists already.
