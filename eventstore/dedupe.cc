@@ -33,6 +33,9 @@ struct DedupeWindow::Impl {
 DedupeWindow::DedupeWindow(std::size_t events_max) : impl_(std::make_unique<Impl>()) {
   TG_CHECK(events_max > 0 && events_max < UINT32_MAX, events_max);
   impl_->events_max = events_max;
+  // Growing by rehashing would cost a tenth of the appender's time until the window is full.
+  impl_->ring.reserve(events_max);
+  impl_->index.reserve(events_max);
 }
 
 DedupeWindow::~DedupeWindow() = default;
