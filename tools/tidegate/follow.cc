@@ -44,7 +44,7 @@ class Follow {
 
   Result<int> run() {
     while (true) {
-      FollowCall call(client_, context_.interrupt);
+      FollowCall call(client_, context_.interrupt, is_reconnecting_);
       const Result<int> ended = follow(call);
       if (ended) return ended;
       if (context_.interrupt.happened()) return kExitInterrupted;

@@ -18,8 +18,9 @@ struct FollowCall::Stream {
   bool is_finished = false;
 };
 
-FollowCall::FollowCall(Client& client, Interrupt& interrupt)
+FollowCall::FollowCall(Client& client, Interrupt& interrupt, bool wait_for_gateway)
     : client_(client), stream_(std::make_unique<Stream>()) {
+  stream_->context.set_wait_for_ready(wait_for_gateway);
   stream_->call = client.events().Subscribe(&stream_->context);
   guard_ = std::make_unique<Interrupt::Guard>(interrupt, [this] { on_interrupt(); });
 }

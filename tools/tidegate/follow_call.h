@@ -19,7 +19,8 @@ class Client;
 // under way, after a moment in which it can still become durable. Thread: caller serialises.
 class FollowCall {
  public:
-  FollowCall(Client& client, Interrupt& interrupt);
+  // `wait_for_gateway`: until it can be reached, instead of failing at once when it cannot.
+  FollowCall(Client& client, Interrupt& interrupt, bool wait_for_gateway);
   ~FollowCall();
 
   // A failed send shows in `receive`.

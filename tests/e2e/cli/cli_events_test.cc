@@ -36,7 +36,7 @@ TEST_F(CliTest, PublishConflictsEndWithFour) {
   ASSERT_EQ(run({"publish", "a", "--type", "t", "--id", "1", "--expect-absent"}).exit_code, 0);
   const Finished again = run({"publish", "a", "--type", "t", "--id", "2", "--expect-absent"});
   EXPECT_EQ(again.exit_code, 4);
-  EXPECT_TRUE(contains(again.stderr_text, "stream a")) << again.stderr_text;
+  EXPECT_TRUE(contains(again.stderr_text, "'a': expected no event")) << again.stderr_text;
   EXPECT_EQ(run({"publish", "a", "--type", "t", "--id", "2", "--expect-revision", "5"}).exit_code,
             4);
   EXPECT_EQ(run({"publish", "b", "--type", "t", "--id", "2", "--expect-present"}).exit_code, 4);
@@ -112,6 +112,22 @@ TEST_F(CliTest, EndsQuietlyWhenTheReaderHasEnough) {
     const Finished done = shell("{ $T " + command + "; echo exit $? >&2; } | head -n 1");
     EXPECT_EQ(done.stderr_text, "exit 0\n") << command;
     EXPECT_EQ(line_count(done.stdout_text), 1U);
+  }
+}
+
+// `script` runs the command on a terminal of its own.
+TEST_F(CliTest, ATerminalGetsNoEscapesFromEvents) {
+  ASSERT_EQ(shell("printf '\\177\\302\\23331m\\033[31m' | $T publish evil --type t --content-type "
+                  "text/plain --data -")
+                .exit_code,
+            0);
+  for (const std::string format : {"table", "jsonl"}) {
+    const Finished done = shell("script -qec \"$T read evil -o " + format + "\" /dev/null");
+    EXPECT_EQ(done.exit_code, 0);
+    EXPECT_TRUE(contains(done.stdout_text, "evil")) << done.stdout_text;
+    for (const std::string code : {"\x1b", "\x7f", "\xc2\x9b"}) {
+      EXPECT_FALSE(contains(done.stdout_text, code)) << done.stdout_text;
+    }
   }
 }
 
