@@ -115,22 +115,6 @@ TEST_F(CliTest, EndsQuietlyWhenTheReaderHasEnough) {
   }
 }
 
-// `script` runs the command on a terminal of its own.
-TEST_F(CliTest, ATerminalGetsNoEscapesFromEvents) {
-  ASSERT_EQ(shell("printf '\\177\\302\\23331m\\033[31m' | $T publish evil --type t --content-type "
-                  "text/plain --data -")
-                .exit_code,
-            0);
-  for (const std::string format : {"table", "jsonl"}) {
-    const Finished done = shell("script -qec \"$T read evil -o " + format + "\" /dev/null");
-    EXPECT_EQ(done.exit_code, 0);
-    EXPECT_TRUE(contains(done.stdout_text, "evil")) << done.stdout_text;
-    for (const std::string code : {"\x1b", "\x7f", "\xc2\x9b"}) {
-      EXPECT_FALSE(contains(done.stdout_text, code)) << done.stdout_text;
-    }
-  }
-}
-
 TEST_F(CliTest, APositionOfAnotherHistoryIsAConflict) {
   import(2);
   EXPECT_EQ(run({"read", "--after", "aaaaaaaaaaaaaaaa.1.00000000"}).exit_code, 4);

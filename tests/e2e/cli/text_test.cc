@@ -1,6 +1,12 @@
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 #include "tools/tidegate/event_lines.h"
+#include "tools/tidegate/event_printer.h"
 #include "tools/tidegate/output.h"
 
 namespace tidegate {
@@ -37,6 +43,64 @@ TEST(HumanTextTest, IsShort) {
   EXPECT_EQ(human_duration(4'200'000), "4.2s");
   EXPECT_EQ(human_duration(185'000'000), "3m05s");
   EXPECT_EQ(human_duration(7'320'000'000), "2h02m");
+}
+
+// What a terminal gets when the event is printed.
+std::string on_terminal(Format format, const v1::RecordedEvent& record) {
+  int master = -1;
+  int slave = -1;
+  EXPECT_EQ(openpty(&master, &slave, nullptr, nullptr, nullptr), 0);
+  Output output(slave);
+  EXPECT_TRUE(output.is_terminal());
+  output.choose(format);
+  EventPrinter printer(output);
+  printer.print(record);
+  EXPECT_TRUE(output.flush());
+  std::string text(4096, '\0');
+  const ssize_t count = read(master, text.data(), text.size());
+  close(slave);
+  close(master);
+  text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+  return text;
+}
+
+TEST(EventPrinterTest, SendsNoEscapesOfEventsToATerminal) {
+  v1::RecordedEvent record;
+  record.set_sequence(7);
+  record.set_stream("evil");
+  record.mutable_event()->set_type("t\x1b[2J");
+  record.mutable_event()->set_text_data(
+      "\x7F\xC2\x9B"
+      "31m\x1b[31m");
+  (*record.mutable_event()->mutable_attributes())["datacontenttype"].set_ce_string("text/plain");
+  for (const Format format : {Format::kAuto, Format::kTable, Format::kJsonl}) {
+    const std::string text = on_terminal(format, record);
+    EXPECT_NE(text.find("evil"), std::string::npos);
+    for (const char* code : {"\x1b", "\x7F", "\xC2\x9B"})
+      EXPECT_EQ(text.find(code), std::string::npos) << text;
+  }
+}
+
+TEST(OutputTest, TakesAClosedPipeForEnough) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  signal(SIGPIPE, SIG_IGN);
+  Output output(ends[1]);
+  output.write("x");
+  EXPECT_FALSE(output.flush());
+  EXPECT_EQ(*output.stopped(), 0);
+  close(ends[1]);
+}
+
+TEST(OutputTest, TellsThatTheDiskIsFull) {
+  const int full = open("/dev/full", O_WRONLY);
+  ASSERT_GE(full, 0);
+  Output output(full);
+  output.write("x");
+  EXPECT_FALSE(output.flush());
+  EXPECT_FALSE(output.stopped());
+  close(full);
 }
 
 constexpr const char* kEvent =
