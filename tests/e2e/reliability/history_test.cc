@@ -125,8 +125,7 @@ TEST(CopiedBackLogTest, IsNoticedByEveryClientThatPresentsAPosition) {
   expect_reset(gateway, "zzzzzzzzzzzzzzzz" + at_100.substr(16), "unknown_log");
 }
 
-// ------------------------------------------------------------------------------------------ a
-// write-ahead log is damaged
+// ----------------------------------------------------------------------------- a damaged log
 
 // The write-ahead log that holds most.
 fs::path largest_wal(const std::string& data_dir) {
