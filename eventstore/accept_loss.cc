@@ -153,7 +153,7 @@ std::variant<AcceptedLoss, OpenError> accept_loss(StoreOptions options) {
   const auto mark = HeadFile::read(*directory->file_system(), directory->head_path());
 
   directory->keep_write_ahead_logs();
-  auto opened = Storage::open(directory->db_path(), Storage::Mode::kReadWrite, options.file_system);
+  auto opened = Storage::open(directory->db_path(), Storage::Mode::kSalvage, options.file_system);
   if (!opened) return nothing_readable(opened.error());
   Storage& storage = **opened;
   auto history = History::read(storage);

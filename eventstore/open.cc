@@ -18,6 +18,13 @@ OpenError refuse(const StoreOptions& options, const std::string& what) {
           kExitData};
 }
 
+// Why a log that is there cannot be opened: it is not whole, or its disk does not work just now,
+// and then giving up events would be the wrong advice.
+OpenError cannot_read(const StoreOptions& options, const Error& error) {
+  if (error.code == Code::kUnavailable) return {error, kExitIo};
+  return refuse(options, error.message);
+}
+
 // A handle with what `meta` and the newest event say.
 struct Readable {
   std::unique_ptr<Storage> storage;
@@ -93,10 +100,10 @@ std::variant<Probed, OpenError> probe(const StoreOptions& options, bool create) 
   }
   if (!std::get<bool>(has_log)) return probed;
   auto mark = HeadFile::read(*probed.directory->file_system(), probed.directory->head_path());
-  if (!mark) return refuse(options, mark.error().message);
+  if (!mark) return cannot_read(options, mark.error());
   probed.mark = *mark;
   auto readable = read_storage(*probed.directory, options, Storage::Mode::kReadOnly);
-  if (!readable) return refuse(options, readable.error().message);
+  if (!readable) return cannot_read(options, readable.error());
   const std::string missing = missing_of(*readable, *mark);
   if (!missing.empty()) return refuse(options, missing);
   probed.readable = *std::move(readable);
@@ -135,7 +142,7 @@ std::variant<OpenedLog, OpenError> open_log(const StoreOptions& options, std::in
     probed.directory->keep_write_ahead_logs();
   }
   auto readable = read_storage(*probed.directory, options, Storage::Mode::kReadWrite);
-  if (!readable) return refuse(options, readable.error().message);
+  if (!readable) return cannot_read(options, readable.error());
   const std::string missing = missing_of(*readable, probed.mark);
   if (!missing.empty()) return refuse(options, missing);
   auto head_file = HeadFile::open(probed.directory->file_system(), probed.directory->head_path());

@@ -34,7 +34,9 @@ std::string_view view(const rocksdb::Slice& text) {
 
 Status to_status(const rocksdb::Status& status, const char* doing) {
   if (status.ok()) return {};
-  const Code code = status.IsCorruption() ? Code::kDataLoss : Code::kUnavailable;
+  // A file that is not there is as good as a damaged one.
+  const bool failed = status.IsIOError() && !status.IsPathNotFound();
+  const Code code = failed ? Code::kUnavailable : Code::kDataLoss;
   return Error{code, fmt::format("{}: {}", doing, status.ToString())};
 }
 
@@ -117,7 +119,11 @@ rocksdb::DBOptions db_options(Storage::Mode mode) {
   options.paranoid_checks = true;
   // Stops at the first damage. Whether what it recovered is enough is decided by comparing it with
   // HEAD (open.cc).
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  // To accept a loss, that mode would not do: it refuses a family that is ahead of the damage, as
+  // the index, which has no write-ahead log, nearly always is.
+  options.wal_recovery_mode = mode == Storage::Mode::kSalvage
+                                  ? rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords
+                                  : rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   // After a write error the state of the log on disk is unknown; RocksDB's own resume has lost data
   // (7.8.3).
   options.max_bgerror_resume_count = 0;

@@ -75,7 +75,10 @@ class StorageIterator {
 // mean. Thread: any (internally synchronised).
 class Storage {
  public:
-  enum class Mode : std::uint8_t { kCreate, kReadWrite, kReadOnly };
+  // kSalvage goes on behind damage in the write-ahead log: the caller must find out by itself what
+  // follows what.
+  enum class Mode : std::uint8_t { kCreate, kReadWrite, kReadOnly, kSalvage };
+  // kDataLoss when what is there is not a whole database, kUnavailable when the disk fails.
   // `file_system` null: the real one. A read-only handle replays the log in memory and changes no
   // file.
   static Result<std::unique_ptr<Storage>> open(const std::string& dir, Mode mode,
