@@ -246,7 +246,7 @@ void EventStore::Parts::do_upkeep(std::int64_t now_ms) {
     status = flush_index();
   }
   if (status && is_due(head_synced_ms, kHeadSyncMs)) status = log.head_file->sync();
-  if (!status) options.on_fatal(status.error().message);
+  if (!status) sequencer->fail(status.error());
   if (is_due(space_checked_ms, kSpaceCheckMs)) {
     disk_space.refresh();
     disk_space.keep_ballast();
@@ -429,7 +429,7 @@ StoreStatus EventStore::status() const {
 void EventStore::wait_for_index() const {
   const Sequence head = parts_->tail.head();
   std::unique_lock lock(parts_->upkeep_mutex);
-  while (parts_->index.indexed() < head && !parts_->stopping) {
+  while (parts_->index.indexed() < head && !parts_->stopping && !parts_->sequencer->has_failed()) {
     parts_->index_wanted = true;
     parts_->upkeep_wake.notify_one();
     parts_->index_moved.wait_for(lock, std::chrono::milliseconds(10));

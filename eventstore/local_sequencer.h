@@ -70,6 +70,9 @@ class LocalSequencer final : public Sequencer {
 
   // The index has advanced: the appender may be waiting for it.
   void index_advanced();
+  // The log cannot be trusted any more: tells `on_fatal`, and nothing is answered after it.
+  void fail(const Error& error);
+  bool has_failed() const { return failed_; }
 
  private:
   struct Queued {
@@ -118,7 +121,6 @@ class LocalSequencer final : public Sequencer {
   bool write(Group& group, std::vector<Cursors::PendingWrite>& cursor_writes);
   void answer(Group& group);
   void wait_for_index();
-  void fail(const Error& error);
 
   const Options options_;
   Parts parts_;
