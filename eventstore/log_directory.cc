@@ -184,7 +184,10 @@ std::variant<bool, OpenError> LogDirectory::has_log() const {
     }
     return true;
   }
-  if (impl_->exists(".new")) return false;  // a creation that did not come to its end
+  // A creation that did not come to its end. The folder may also be left over from one that did,
+  // and then a FORMAT that is missing now is damage.
+  if (impl_->exists(".new") && (impl_->exists(".new/FORMAT") || !impl_->exists("HEAD")))
+    return false;
   std::vector<std::string> names;
   const auto listed = impl_->fs->GetChildren(impl_->options.dir, {}, &names, nullptr);
   if (!listed.ok()) return io_error("list", impl_->options.dir, listed);
@@ -214,14 +217,15 @@ std::optional<OpenError> LogDirectory::check_space() const {
 std::optional<OpenError> LogDirectory::create_log(std::int64_t now_us) const {
   rocksdb::FileSystem& files = *impl_->fs;
   const std::string aside = impl_->path(".new");
-  // The mark of an unfinished creation is there from before the first file to after the last one.
+  // The mark of an unfinished creation is there from before the first file to after the last one,
+  // and HEAD comes after it and goes before it (see has_log).
+  files.DeleteFile(head_path(), {}, nullptr).PermitUncheckedError();
   auto status = files.CreateDirIfMissing(aside, {}, nullptr);
   if (status.ok()) status = impl_->sync_dir(impl_->options.dir);
   if (status.ok()) status = impl_->sync_parent();
   if (!status.ok()) return io_error("create", aside, status);
   impl_->clear_dir(aside);
   for (const char* name : {"db", "wal-kept"}) impl_->remove_dir(impl_->path(name));
-  files.DeleteFile(head_path(), {}, nullptr).PermitUncheckedError();
 
   const LogId log = LogId::random();
   const History history = History::create(log, now_us);
