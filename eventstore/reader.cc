@@ -131,7 +131,8 @@ Result<ReadChunk> Reader::read_run(Sequence after) const {
     if (!loaded) return std::move(loaded).error();
     segment = *std::move(loaded);
   }
-  const std::size_t count = segment->count();
+  // A segment of the tail may show events a moment before the head says so.
+  const std::size_t count = segment->index_after(head);
   TG_CHECK(count > 0 && segment->record(count - 1).sequence > after, after);
   const RecordView& last = segment->record(count - 1);
   return ReadChunk{std::move(segment), last.sequence, last.chain};
