@@ -164,7 +164,10 @@ void CrashHarness::publisher(unsigned number, std::uint64_t seed) {
 
 void CrashHarness::answered(std::size_t index, Result<AppendResult> result) {
   const std::lock_guard lock(mutex_);
-  if (failed_) problems_.push_back("an answer came after the log had failed");
+  // When the power is cut, the indexer may meet it while a group that is on disk is being answered.
+  if (failed_ && options_.fail_sync_at > 0) {
+    problems_.push_back("an answer came after the log had failed");
+  }
   Attempt& attempt = attempts_[index];
   if (attempt.outcome != Outcome::kUnknown) problems_.push_back("a request was answered twice");
   if (result) {

@@ -27,7 +27,7 @@ namespace tidegate::test {
 // - a synced refusal ("the stream is there already") is not contradicted;
 // - cursors stand at or above what was told as acknowledged, and not above the head; the floor
 //   likewise;
-// - no answer comes after the store has said that the log failed.
+// - no answer comes after a sync has failed.
 //
 // Thread: caller serialises; it starts and joins its own.
 class CrashHarness {

@@ -111,7 +111,7 @@ class StoreTest : public ::testing::Test {
   }
 
   void TearDown() override {
-    if (!store_ && opened_ && !expects_fatal_) open();
+    if (!store_ && opened_ && !expects_fatal_ && try_open() != 0) ADD_FAILURE() << open_error_;
     if (store_ && !expects_fatal_) {
       for (const std::string& problem : check_invariants(*store_, owners_))
         ADD_FAILURE() << problem;
