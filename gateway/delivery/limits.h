@@ -26,7 +26,7 @@ struct SessionLimits {
   std::uint32_t messages_burst = 100;
   std::uint32_t bad_messages = 3;  // the third closes with 4400
   std::uint32_t publishes_in_flight = 64;
-  // One outgoing message: 60 because Asio gathers at most 64 buffers per call.
+  // One outgoing message: 60 events make at most 62 pieces. The transport joins small ones.
   std::size_t batch_events = 60;
   std::size_t batch_bytes = 64 << 10;
   // Answers that wait for the socket. Above it the peer's messages are not read.
