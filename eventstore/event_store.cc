@@ -95,10 +95,11 @@ struct EventStore::Parts {
   std::mutex upkeep_mutex;
   std::condition_variable upkeep_wake;
   std::condition_variable index_moved;
-  bool stopping = false;                  // under upkeep_mutex
-  std::atomic<bool> index_wanted{false};  // somebody waits for it: do not wait for the interval
-  std::mutex trim_mutex;                  // one trim at a time
-  std::mutex index_mutex;                 // apply and flush, by upkeep or a trim
+  // Under upkeep_mutex.
+  bool stopping = false;
+  bool index_wanted = false;  // somebody waits for it: do not wait for the interval
+  std::mutex trim_mutex;      // one trim at a time
+  std::mutex index_mutex;     // apply and flush, by upkeep or a trim
   std::thread upkeep;
 
   Parts(StoreOptions store_options, OpenedLog opened)
@@ -123,8 +124,9 @@ struct EventStore::Parts {
   void start();
   void stop();
   void head_moved();
+  void want_index();
   void run_upkeep();
-  void do_upkeep(std::int64_t now_ms);
+  void do_upkeep(std::int64_t now_ms, bool index_now);
   Status index_step(Sequence until);
   Status flush_index();
 
@@ -159,6 +161,7 @@ void EventStore::Parts::start() {
   sequencing.last_time_us = log.last_time_us;
   sequencing.unsafe_answer_before_sync = options.unsafe_answer_before_sync;
   sequencing.head_moved = [this] { head_moved(); };
+  sequencing.want_index = [this] { want_index(); };
   sequencing.on_fatal = options.on_fatal;
   sequencer = std::make_unique<LocalSequencer>(
       std::move(sequencing),
@@ -188,7 +191,15 @@ void EventStore::Parts::head_moved() {
     }
   });
   for (const auto& listener : alive) (*listener)();
-  if (tail.head() - index.indexed() >= kIndexStepEvents) upkeep_wake.notify_one();
+  if (tail.head() - index.indexed() >= kIndexStepEvents) want_index();
+}
+
+void EventStore::Parts::want_index() {
+  {
+    const std::lock_guard lock(upkeep_mutex);
+    index_wanted = true;
+  }
+  upkeep_wake.notify_one();
 }
 
 // Takes the next events into the index, from memory or disk.
@@ -217,18 +228,20 @@ Status EventStore::Parts::flush_index() {
 void EventStore::Parts::run_upkeep() {
   std::unique_lock lock(upkeep_mutex);
   while (!stopping) {
-    upkeep_wake.wait_for(lock, std::chrono::milliseconds(kIndexStepMs));
+    upkeep_wake.wait_for(lock, std::chrono::milliseconds(kIndexStepMs),
+                         [this] { return stopping || index_wanted; });
+    const bool index_now = std::exchange(index_wanted, false);
     lock.unlock();
-    do_upkeep(options.clock->steady_ms());
+    do_upkeep(options.clock->steady_ms(), index_now);
     lock.lock();
   }
   lock.unlock();
   // Leave everything so that the next start has nothing to catch up on.
-  do_upkeep(INT64_MAX);
+  do_upkeep(INT64_MAX, true);
 }
 
 // What is not on the path of acknowledgement: the index, HEAD's sync, the watch on the disk.
-void EventStore::Parts::do_upkeep(std::int64_t now_ms) {
+void EventStore::Parts::do_upkeep(std::int64_t now_ms, bool index_now) {
   const auto is_due = [now_ms](std::int64_t& last_ms, std::int64_t every_ms) {
     if (now_ms != INT64_MAX && now_ms - last_ms < every_ms) return false;
     last_ms = now_ms;
@@ -236,8 +249,7 @@ void EventStore::Parts::do_upkeep(std::int64_t now_ms) {
   };
   Status status;
   const Sequence head = tail.head();
-  if (index_wanted.exchange(false) || head - index.indexed() >= kIndexStepEvents ||
-      is_due(indexed_ms, kIndexStepMs)) {
+  if (index_now || is_due(indexed_ms, kIndexStepMs)) {
     while (status && index.indexed() < head) status = index_step(head);
   }
   const Sequence unflushed = index.indexed() - index.flushed();

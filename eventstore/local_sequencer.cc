@@ -407,6 +407,8 @@ void LocalSequencer::wait_for_index() {
     const Sequence first = parts_.tail.first();
     return parts_.index.indexed() < first + (parts_.tail.head() - first) / 2;
   };
+  if (!far_behind()) return;
+  options_.want_index();
   std::unique_lock lock(mutex_);
   while (far_behind() && !failed_) wake_.wait_for(lock, std::chrono::milliseconds(10));
 }

@@ -45,6 +45,8 @@ class LocalSequencer final : public Sequencer {
     std::int64_t last_time_us = 0;  // append time of the newest event
     bool unsafe_answer_before_sync = false;
     std::function<void()> head_moved;
+    // The tail cannot go on before the index has caught up: somebody must see to it now.
+    std::function<void()> want_index;
     std::function<void(const std::string& reason)> on_fatal;
   };
   struct Parts {

@@ -100,7 +100,27 @@ Reader::Reader(const Storage& storage, const Tail& tail, ChunkCache& chunks,
                const StreamIndex& index, const History& history)
     : storage_(storage), tail_(tail), chunks_(chunks), index_(index), history_(history) {}
 
+// A trim may delete what an attempt is about to read, but it moves the floor first: a hole is
+// damage only when the floor stood still meanwhile.
+template <typename Attempt>
+auto Reader::beside_trims(const Attempt& attempt) const {
+  while (true) {
+    const Sequence floor = history_.floor().sequence;
+    auto result = attempt();
+    if (result || result.error().code != Code::kDataLoss || history_.floor().sequence == floor)
+      return result;
+  }
+}
+
 Result<ReadChunk> Reader::read(const Filter& filter, Sequence after) const {
+  return beside_trims([&] { return read_once(filter, after); });
+}
+
+Result<ReadChunk> Reader::read_backward(const Filter& filter, Sequence before) const {
+  return beside_trims([&] { return read_backward_once(filter, before); });
+}
+
+Result<ReadChunk> Reader::read_once(const Filter& filter, Sequence after) const {
   const Sequence floor = history_.floor().sequence;
   if (after + 1 < floor) return trimmed(after + 1, floor);
   // Read before the rows, so that they cover it.
@@ -180,7 +200,7 @@ Result<SegmentRef> Reader::load(std::vector<Sequence> sequences) const {
   return segment;
 }
 
-Result<ReadChunk> Reader::read_backward(const Filter& filter, Sequence before) const {
+Result<ReadChunk> Reader::read_backward_once(const Filter& filter, Sequence before) const {
   const Sequence floor = history_.floor().sequence;
   const Sequence end = std::min(before, tail_.head() + 1);
   if (end <= floor) return ReadChunk{nullptr, floor, 0};
@@ -249,12 +269,16 @@ Result<Position> Reader::position_at(Sequence sequence) const {
     return Error{Code::kBadPosition,
                  fmt::format("sequence {} is above the head, {}", sequence, tail_.head())};
   }
-  auto chain = chain_at(sequence);
+  auto chain = beside_trims([&] { return chain_at(sequence); });
   if (!chain) return std::move(chain).error();
   return Position::at(history_.log_id(), sequence, *chain);
 }
 
 Result<Sequence> Reader::last_before_time(std::int64_t time_us) const {
+  return beside_trims([&] { return search_time(time_us); });
+}
+
+Result<Sequence> Reader::search_time(std::int64_t time_us) const {
   // Append times never decrease, so this is a binary search: `low` is before the time, `high` is
   // not.
   Sequence low = history_.floor().sequence - 1;
@@ -290,22 +314,30 @@ Result<Sequence> Reader::before_last(const Filter& filter, std::uint32_t count) 
 Result<ResolvedStart> Reader::resolve(const StartPlace& place, const Filter& filter) const {
   if (const auto* position = std::get_if<AfterPosition>(&place))
     return resolve_position(position->position);
-  if (const auto* after = std::get_if<AfterSequence>(&place))
-    return start_after(after->sequence, true);
-  if (std::holds_alternative<FromStart>(place))
-    return start_after(history_.floor().sequence - 1, false);
-  if (std::holds_alternative<FromHead>(place)) return start_after(tail_.head(), false);
+  if (const auto* after = std::get_if<AfterSequence>(&place)) return start_after(after->sequence);
+  if (std::holds_alternative<FromStart>(place)) return start_at(history_.floor().sequence - 1);
+  if (std::holds_alternative<FromHead>(place)) return start_at(tail_.head());
   const auto* const time = std::get_if<FromTime>(&place);
   auto after = time != nullptr ? last_before_time(time->time_us)
                                : before_last(filter, std::get<LastN>(place).count);
   if (!after) return std::move(after).error();
-  return start_after(*after, false);
+  return start_at(*after);
 }
 
-Result<ResolvedStart> Reader::start_after(Sequence after, bool resumed) const {
+// A place that names no sequence moves with the floor.
+Result<ResolvedStart> Reader::start_at(Sequence after) const {
+  while (true) {
+    auto start = start_after(std::max(after, history_.floor().sequence - 1));
+    if (start && start->outcome == ResolvedStart::Outcome::kTrimmed) continue;
+    if (start) start->resumed = false;
+    return start;
+  }
+}
+
+Result<ResolvedStart> Reader::start_after(Sequence after) const {
   ResolvedStart start;
   start.after = after;
-  start.resumed = resumed;
+  start.resumed = true;
   start.floor = history_.floor().sequence;
   start.head = tail_.head();
   if (after > start.head) {
@@ -317,13 +349,18 @@ Result<ResolvedStart> Reader::start_after(Sequence after, bool resumed) const {
     return start;
   }
   auto position = position_at(after);
+  if (!position && position.error().code == Code::kTrimmed) {
+    start.outcome = ResolvedStart::Outcome::kTrimmed;
+    start.floor = history_.floor().sequence;
+    return start;
+  }
   if (!position) return std::move(position).error();
   start.position = *position;
   return start;
 }
 
 Result<ResolvedStart> Reader::resolve_position(const Position& position) const {
-  auto start = start_after(position.sequence, true);
+  auto start = start_after(position.sequence);
   if (!start) return start;
   const auto shared_until = history_.shared_until(position.log);
   if (!shared_until) {

@@ -77,6 +77,9 @@ class Reader {
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
+  // Reading beside a trim is safe: what it takes away in the middle of a read counts as trimmed,
+  // never as missing.
+  //
   // The next step after `after`. At the head: a null segment and examined == after. Exact filters
   // use the stream index. kTrimmed when `after` + 1 is below the floor, kDataLoss when the disk
   // cannot give what it should.
@@ -93,15 +96,21 @@ class Reader {
   Result<Sequence> last_before_time(std::int64_t time_us) const;
 
  private:
+  template <typename Attempt>
+  auto beside_trims(const Attempt& attempt) const;
+  Result<ReadChunk> read_once(const Filter& filter, Sequence after) const;
+  Result<ReadChunk> read_backward_once(const Filter& filter, Sequence before) const;
   Result<ReadChunk> read_run(Sequence after) const;
   Result<ReadChunk> read_exact(const Filter& filter, Sequence after, Sequence indexed) const;
   Result<ReadChunk> read_exact_backward(const Filter& filter, Sequence before) const;
   Result<SegmentRef> load(std::vector<Sequence> sequences) const;
   Result<Chain> chain_at(Sequence sequence) const;
   Result<std::int64_t> time_at(Sequence sequence) const;
+  Result<Sequence> search_time(std::int64_t time_us) const;
   Result<Sequence> before_last(const Filter& filter, std::uint32_t count) const;
   Result<ResolvedStart> resolve_position(const Position& position) const;
-  Result<ResolvedStart> start_after(Sequence after, bool resumed) const;
+  Result<ResolvedStart> start_at(Sequence after) const;
+  Result<ResolvedStart> start_after(Sequence after) const;
 
   const Storage& storage_;
   const Tail& tail_;

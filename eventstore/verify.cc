@@ -40,17 +40,30 @@ std::uint64_t hash_of(std::string_view stream) {
   return XXH3_64bits(stream.data(), stream.size());
 }
 
+Storage::Range kind_range(char kind) {
+  return {.lower = std::string(1, kind), .upper = std::string(1, static_cast<char>(kind + 1))};
+}
+
 class Verifier {
  public:
   Verifier(const Storage& storage, const History& history, const Head& head)
-      : storage_(storage), history_(history), floor_(history.floor()), head_(head) {}
+      : storage_(storage), history_(history), head_(head) {}
 
   Result<VerifyReport> run(const std::function<bool(const VerifyProgress&)>& progress) {
     auto index = index_checkpoint();
     if (!index) return std::move(index).error();
-    auto log = read_log(progress);
+    // Appending and trimming go on meanwhile, so all that is compared is held first, and the floor
+    // read after it: whatever a trim has taken from these rows lies below it. The streams come
+    // last, so that every run has one.
+    const auto rows =
+        storage_.iterate(Family::kLog, {.upper = log_key(head_.sequence + 1), .sequential = true});
+    const auto runs = storage_.iterate(Family::kIndex, kind_range(kRunKind));
+    const auto streams = storage_.iterate(Family::kIndex, kind_range(kStreamKind));
+    floor_ = history_.floor();
+    if (floor_.sequence > head_.sequence + 1) return report_;  // all of it was trimmed meanwhile
+    auto log = read_log(*rows, progress);
     if (!log) return std::move(log).error();
-    compare_index();
+    compare_index(*runs, *streams);
     compare_cursors();
     return report_;
   }
@@ -71,21 +84,19 @@ class Verifier {
     return {};
   }
 
-  Status read_log(const std::function<bool(const VerifyProgress&)>& progress) {
-    const VerifyProgress whole{0, head_.sequence + 1 - floor_.sequence};
-    const auto rows = storage_.iterate(Family::kLog, {.lower = log_key(floor_.sequence),
-                                                      .upper = log_key(head_.sequence + 1),
-                                                      .sequential = true});
+  Status read_log(StorageIterator& rows,
+                  const std::function<bool(const VerifyProgress&)>& progress) {
+    const std::uint64_t total = head_.sequence + 1 - floor_.sequence;
     expected_ = floor_.sequence;
     chain_ = floor_.chain_before;
-    for (rows->seek_to_first(); rows->is_valid(); rows->next()) {
-      check_row(rows->key(), rows->value());
+    for (rows.seek(log_key(floor_.sequence)); rows.is_valid(); rows.next()) {
+      check_row(rows.key(), rows.value());
       if (++report_.examined % kProgressEvery == 0 && progress &&
-          !progress({report_.examined, whole.total})) {
+          !progress({report_.examined, total})) {
         return Error{Code::kUnavailable, "verification was stopped"};
       }
     }
-    auto status = rows->status();
+    auto status = rows.status();
     if (!status) problem(fmt::format("after event {}: {}", expected_ - 1, status.error().message));
     if (expected_ != head_.sequence + 1) {
       problem(fmt::format("events {} to {} are missing at the end", expected_, head_.sequence));
@@ -135,22 +146,17 @@ class Verifier {
       of_log_.add(hash_of(record.stream), record.revision, record.sequence);
   }
 
-  void compare_index() {
+  void compare_index(StorageIterator& runs, StorageIterator& streams) {
     std::unordered_map<std::uint64_t, std::uint64_t> stream_hashes;  // by number
-    const auto streams = storage_.iterate(
-        Family::kIndex,
-        {.lower = std::string(1, kStreamKind), .upper = std::string(1, kStreamKind + 1)});
-    for (streams->seek_to_first(); streams->is_valid(); streams->next()) {
-      auto entry = decode_stream_entry(streams->value());
+    for (streams.seek_to_first(); streams.is_valid(); streams.next()) {
+      auto entry = decode_stream_entry(streams.value());
       if (!entry) return problem(entry.error().message);
-      stream_hashes.emplace(entry->number, hash_of(streams->key().substr(1)));
+      stream_hashes.emplace(entry->number, hash_of(streams.key().substr(1)));
     }
     Fingerprint of_index;
-    const auto runs = storage_.iterate(
-        Family::kIndex, {.lower = std::string(1, kRunKind), .upper = std::string(1, kRunKind + 1)});
-    for (runs->seek_to_first(); runs->is_valid(); runs->next()) {
-      auto run = decode_run(runs->value());
-      const auto stream = stream_hashes.find(run_stream_number(runs->key()));
+    for (runs.seek_to_first(); runs.is_valid(); runs.next()) {
+      auto run = decode_run(runs.value());
+      const auto stream = stream_hashes.find(run_stream_number(runs.key()));
       if (!run || stream == stream_hashes.end()) return problem("the index has a damaged run");
       Revision revision = run->first_revision;
       for (const Sequence sequence : run->sequences) {
@@ -159,7 +165,7 @@ class Verifier {
         ++revision;
       }
     }
-    if (!runs->status() || !streams->status()) return problem("the index cannot be read");
+    if (!runs.status() || !streams.status()) return problem("the index cannot be read");
     if (of_index != of_log_) {
       problem(fmt::format(
           "the index up to event {} differs from the log ({} entries against {} events)", indexed_,
@@ -190,7 +196,7 @@ class Verifier {
 
   const Storage& storage_;
   const History& history_;
-  const Floor floor_;
+  Floor floor_;
   const Head head_;
   Sequence indexed_ = 0;
   Sequence expected_ = 0;

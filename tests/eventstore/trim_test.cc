@@ -1,3 +1,8 @@
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "eventstore/base/guarded.h"
 #include "tests/support/store_fixture.h"
 
 namespace tidegate::test {
@@ -119,30 +124,43 @@ TEST_F(TrimTest, SurvivesAPowerCutOnceItHasReturned) {
   EXPECT_EQ(store().stream_info("a")->last_revision, 40u);
 }
 
-TEST_F(TrimTest, TrimmingGoesOnBesideAppendingAndReading) {
+TEST_F(TrimTest, GoesOnBesideAppendingReadingAndVerifying) {
   options_.tail_bytes_max = std::size_t{16} << 10;
   open();
+  Guarded<std::vector<std::string>> problems;
+  const auto note = [&](const std::string& text) {
+    problems.with([&](std::vector<std::string>& all) { all.push_back(text); });
+  };
   std::atomic<bool> stop{false};
-  std::vector<std::string> problems;
-  std::thread trimmer([&] {
-    while (!stop) {
-      const Sequence head = store_->tail().head();
-      if (const auto floor = store_->trim(head / 2); !floor)
-        problems.push_back(floor.error().message);
-    }
+  std::vector<std::thread> threads;
+  const auto repeat = [&](std::function<void()> step) {
+    threads.emplace_back([&stop, step = std::move(step)] {
+      while (!stop) step();
+    });
+  };
+  repeat([&] {
+    const auto floor = store_->trim(store_->tail().head() / 2);
+    if (!floor) note(floor.error().message);
   });
-  std::thread reader([&] {
-    while (!stop) {
-      const auto events = read_log(*store_);
-      if (!events && events.error().code != Code::kTrimmed)
-        problems.push_back(events.error().message);
-    }
+  repeat([&] {
+    const auto events = read_log(*store_);
+    if (!events && events.error().code != Code::kTrimmed) note(events.error().message);
+    const Sequence end = store_->tail().head() + 1;
+    const auto backward = store_->reader().read_backward(Filter::everything(), end);
+    if (!backward) note(backward.error().message);
+    const auto start = store_->reader().resolve(FromStart{}, Filter::everything());
+    if (!start || start->outcome != ResolvedStart::Outcome::kOk) note("no start");
+  });
+  repeat([&] {
+    const auto report = store_->verify([](const VerifyProgress&) { return true; });
+    if (!report) return note(report.error().message);
+    for (const std::string& problem : report->problems) note(problem);
   });
   for (int i = 0; i < 60; ++i) fill(i % 2 == 0 ? "a" : "b", 10);
   stop = true;
-  trimmer.join();
-  reader.join();
-  EXPECT_EQ(problems, std::vector<std::string>{});
+  for (std::thread& thread : threads) thread.join();
+  problems.with(
+      [](const std::vector<std::string>& all) { EXPECT_EQ(all, std::vector<std::string>{}); });
 }
 
 }  // namespace
