@@ -39,7 +39,12 @@ struct OpenedCursor {
 
 // Called once when the acknowledgement is on disk, on the appender thread; also when a later
 // acknowledgement of the same cursor covered it, then with that position. Not called when the
-// cursor was taken over, sought or removed meanwhile.
+// cursor was taken over, sought or removed meanwhile, or when the log ends first. It must not call
+// `seek` or `remove`: the appender holds the turn to write.
+//
+// It has no error. A low disk is refused before: StoreAccess::acknowledge and `check_writable` in
+// cursor_service.cc ask StoreStatus::cursors_refused and answer kDiskLow. When the space goes after
+// that, the acknowledgement waits in memory, and the appender tries again every second.
 using CursorDone = std::function<void(const Position&)>;
 
 // Durable cursors: named positions, moved by acknowledgements. Acknowledgements are coalesced in
@@ -87,8 +92,9 @@ class Cursors {
   // Called (outside any lock) when there is something to write and there was nothing before.
   void set_wake(std::function<void()> wake);
   bool has_pending() const;
-  // From `take_pending` until `written` returns, the appender holds this, so that a seek does not
-  // get between.
+  // From `take_pending` until `written` returns, the appender holds this; `seek` and `remove`,
+  // which write on their caller's thread, hold it too. So an older acknowledgement is never written
+  // after them.
   std::mutex& write_turn() { return write_turn_; }
   std::vector<PendingWrite> take_pending();
   static void put(StorageBatch& batch, const std::vector<PendingWrite>& writes);

@@ -12,6 +12,11 @@ namespace tidegate {
 
 // The newest events by (stream, source, id), so that publishing is idempotent: a hash of the key to
 // the place and a hash of the content. Bounded by a number of events; the oldest goes first.
+//
+// A known key with the same content is a repeat and gets the place it had; with other content it is
+// refused (kDuplicateId); one that has left the window is a new event. What that means for the
+// checks of a request stands at LocalSequencer::number. It survives a restart: EventStore::open
+// fills it from as many of the newest events (`fill_dedupe` in event_store.cc).
 // Thread: appender only.
 class DedupeWindow {
  public:

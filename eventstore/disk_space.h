@@ -12,8 +12,15 @@ namespace tidegate {
 // Below the soft watermark publishing stops; below the hard floor cursor acknowledgements stop too,
 // and the ballast (a preallocated file) is given back, so that what RocksDB still has in memory
 // finds room. Both heal by themselves: publishing begins again at the watermark plus an eighth, so
-// that it does not flap, and the ballast is laid in again after that. Thread: any (internally
-// synchronised); `refresh` and `keep_ballast` by one thread at a time.
+// that it does not flap, and the ballast is laid in again after that.
+//
+// Others may fill the disk between two looks. Then a write fails (exit 74) or RocksDB aborts the
+// process: nothing that was answered is lost, and a start with less than the hard floor is refused
+// (exit 73).
+//
+// Thread: any (internally synchronised). `refresh` runs on the appender (before a group, while
+// space is not ample) and on upkeep (every second), also at the same time: then the older look may
+// win, until the next one. `keep_ballast`: upkeep only.
 class DiskSpace {
  public:
   struct Options {
@@ -21,6 +28,7 @@ class DiskSpace {
     std::uint64_t soft_bytes = 0;
     std::uint64_t hard_bytes = 0;
     std::uint64_t ballast_bytes = 0;  // 0: no ballast
+    // Called on both threads that refresh.
     std::function<std::uint64_t(const std::string& dir)> free_bytes;
   };
   explicit DiskSpace(Options options);

@@ -106,13 +106,14 @@ struct StoreStatus {
 // The log: append, read, index, cursors, trim, verify. Start here; eventstore/README.md gives the
 // reading order.
 //
-// Threads of its own: one appender, one indexer, `replay_threads` for disk reads. The destructor
+// Threads of its own: one appender, one for upkeep, `replay_threads` read threads. The destructor
 // answers what is queued, flushes and joins them; no callback comes after it. Thread: any
 // (internally synchronised).
 class EventStore {
  public:
-  // Opens or creates the log in `options.dir`, by the sequence of DESIGN section 3. An error leaves
-  // every file as it was; `exit_code` is what a program should end with (65, 73, 74, 75, 78).
+  // Opens or creates the log in `options.dir`, by the sequence of docs/storage-format.md. An error
+  // leaves every file as it was; `exit_code` is what a program should end with (65, 73, 74, 75,
+  // 78).
   struct OpenError {
     Error error;
     int exit_code = 1;
@@ -123,14 +124,19 @@ class EventStore {
   EventStore& operator=(const EventStore&) = delete;
 
   // Queues a request for the appender. On success `request` is moved from and `request.done` will
-  // be called. Refusals for want of capacity (kOverloaded, kDiskLow, kDraining) come back at once,
-  // leave `request` as it is and call nothing.
+  // be called once; only a fatal disk error keeps it from being called at all. Refusals for want of
+  // capacity (kOverloaded, kDiskLow, kDraining) come back at once, leave `request` as it is and
+  // call nothing.
   Status append(AppendRequest& request);
-  // Calls `ready` once, on the appender thread, when the queue has room again; at once when it has.
+  // Calls `ready` once: on this thread, before it returns, when the queue is empty or takes nothing
+  // any more; otherwise on the appender thread, after a group, when half of the queue is free. It
+  // promises nothing: the next `append` may be refused again.
   void when_room(std::function<void()> ready);
 
-  // Calls `moved` on the appender thread after each move of the head, until the returned handle is
-  // dropped. It must only wake somebody.
+  // Calls `moved` on the appender thread after each move of the head: once per synced group,
+  // however many events it has, when the tail shows the new head and before the publishers'
+  // answers. It must only wake somebody. It ends with the returned handle; a call may be under way
+  // at that moment.
   std::shared_ptr<void> on_head_moved(std::function<void()> moved);
 
   const Tail& tail() const;
@@ -139,7 +145,7 @@ class EventStore {
   LogId log_id() const;
   Sequence floor() const;
 
-  // Runs `read` on a replay thread, in turn. False when the bounded queue (100,000) is full.
+  // Runs `read` on a read thread, in turn. False when the bounded queue (100,000) is full.
   bool post_read(std::function<void()> read);
 
   // (disk) The following may block.

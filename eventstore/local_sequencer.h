@@ -29,11 +29,15 @@ class StreamIndex;
 // The embedded sequencer: one appender thread that commits requests in groups.
 //
 //   take all that is queued -> judge and number each request -> one WriteBatch -> sync -> HEAD ->
-//   tail -> answers -> wake loops
+//   tail -> wake loops -> cursors' answers -> answers
+//
+// So a subscriber may have an event before its publisher has the answer, and both come after the
+// sync.
 //
 // No timer: while a group is being synced the next one forms, and a lone request is committed at
-// once. Cursor acknowledgements ride along, or are written alone after a second; `buffered`
-// requests are answered before the sync and synced with the next group or after 20 ms.
+// once. Cursor acknowledgements ride along, or are written alone after a second. A group of
+// `buffered` requests alone is answered before its sync, which comes with the next group or after
+// 20 ms; only then are its events visible.
 //
 // After a failed write or sync nothing is known of the group: `on_fatal` is called, and no answer
 // is given any more. Thread: any (internally synchronised).
@@ -114,8 +118,14 @@ class LocalSequencer final : public Sequencer {
   std::vector<std::function<void()>> take_room_waiters();
   void commit(Group& group);
   bool refuse_when_disk_is_low(Group& group);
+  // Judges a request and gives its events their places. When all of them are known it is a repeat
+  // of one that has succeeded: it gets the same places, and its checks are not judged again.
   void number(Queued& queued, Group& group);
+  // kDuplicateId when a known key comes with other content, also within the request.
   Result<std::vector<Judged>> judge_duplicates(const AppendRequest& request) const;
+  // Of a request with at least one event that is not known. The streams count as they are now, with
+  // the request's own known events: a partly known request may fail on what it appended before.
+  // When it holds, only the events that are not known are appended.
   Status judge_checks(const AppendRequest& request);
   Result<AppendResult> number_events(const AppendRequest& request,
                                      const std::vector<Judged>& judged, Group& group);

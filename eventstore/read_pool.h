@@ -10,9 +10,9 @@
 
 namespace tidegate {
 
-// The threads on which the disk is read. First come, first served, and a reader asks for one step
-// at a time: so replays take turns, and none of them holds up an I/O loop. Thread: any (internally
-// synchronised).
+// The read threads, on which the disk is read. First come, first served, and a reader asks for one
+// step at a time: so replays take turns, and none of them holds up an I/O loop. Thread: any
+// (internally synchronised).
 class ReadPool {
  public:
   static constexpr std::size_t kQueuedMax = 100'000;

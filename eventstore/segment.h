@@ -22,7 +22,7 @@ struct RecordView {
 };
 
 // The wire forms that an event is encoded to. What they look like is delivery's business
-// (gateway/delivery/encoding.h).
+// (gateway/delivery/codec.h).
 enum class WireForm : std::uint8_t { kJson, kProto };
 inline constexpr std::size_t kWireForms = 2;
 

@@ -16,7 +16,8 @@ class FileSystem;
 
 namespace tidegate {
 
-// The column families, in DESIGN section 3. Their order is that of the names in storage.cc.
+// The column families; docs/storage-format.md says what each holds. Their order is that of the
+// names in storage.cc.
 enum class Family : std::uint8_t { kLog, kIndex, kCursors, kProjections, kMeta };
 
 class Storage;
@@ -72,7 +73,12 @@ class StorageIterator {
 };
 
 // The RocksDB handle: its options with their reasons (storage.cc), and nothing of what the bytes
-// mean. Thread: any (internally synchronised).
+// mean.
+//
+// Several threads write: the appender, upkeep (the index), and the read threads (cursors that are
+// sought or removed, the floor). RocksDB takes one batch at a time; who must not get between two
+// batches of another has a lock of its own (Cursors::write_turn, one trim at a time).
+// Thread: any (internally synchronised).
 class Storage {
  public:
   // kSalvage goes on behind damage in the write-ahead log: the caller must find out by itself what
@@ -90,7 +96,9 @@ class Storage {
   // Returns when the batch and all before it are on disk. After an error nothing is known of the
   // batch, and every later write fails: the caller must stop acknowledging for good.
   Status write_synced(StorageBatch& batch);
-  // Into the write-ahead log's buffer only; `sync` or a later write_synced makes it durable.
+  // Into the write-ahead log without a sync. The bytes have left the process when it returns (into
+  // the kernel's page cache: `manual_wal_flush` is off), so that a killed process loses nothing of
+  // it; a power loss may, until `sync` or a later write_synced makes it durable.
   Status write_unsynced(StorageBatch& batch);
   Status sync();
   // Past the write-ahead log: lost in a crash since the last `flush` of the family, as a prefix.

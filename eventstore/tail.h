@@ -38,7 +38,10 @@ class Tail {
   // The segment that holds `sequence`, or null when it is below first() or above head().
   SegmentRef find(Sequence sequence) const;
   std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
-  // Whether it will soon begin to forget.
+  // Whether it will soon begin to forget: three quarters are full. From then on the appender waits
+  // before each group until the index reaches the middle of [first(), head()]
+  // (LocalSequencer::wait_for_index), because readers of exact names take from the tail what the
+  // index does not cover.
   bool is_nearly_full() const { return bytes() > bytes_max_ / 4 * 3; }
 
  private:

@@ -21,7 +21,7 @@ template <typename... Values>
 
 // Ends the process when an invariant of our own does not hold, in every build: serving from a state
 // that cannot be is worse than stopping. Further arguments are printed. Never for what a peer or a
-// disk can cause.
+// disk can cause. Thread: any.
 #define TG_CHECK(condition, ...)                                                                   \
   do {                                                                                             \
     if (!(condition)) [[unlikely]] {                                                               \

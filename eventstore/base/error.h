@@ -8,8 +8,9 @@
 
 namespace tidegate {
 
-// The error codes of Tidegate, the same on every surface. DESIGN's table, which docs/protocol.md
-// repeats, is `code_info`. When you add a code, add its row in error.cc at the same place.
+// The error codes of Tidegate, the same on every surface. Their table is `code_info`, and
+// docs/protocol.md shows it. When you add a code, add its row in error.cc at the same place.
+// Thread: caller serialises (values and pure functions of this file).
 enum class Code : std::uint8_t {
   kBadMessage,
   kBadPattern,

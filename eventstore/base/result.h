@@ -10,7 +10,7 @@
 namespace tidegate {
 
 // A value or the Error that took its place. Dropping one is a compile error. Member names are those
-// of std::expected, which g++ 12 has only with C++23.
+// of std::expected, which g++ 12 has only with C++23. Thread: caller serialises.
 template <typename T>
 class [[nodiscard]] Result {
  public:

@@ -32,7 +32,7 @@ struct DeliveryCounts {
 
 // The gRPC listener: the services of tidegate.v1, health and reflection.
 //
-// The store and the host must outlive it. Its calls run on gRPC's threads, the store's replay
+// The store and the host must outlive it. Its calls run on gRPC's threads, the store's read
 // threads and the appender; none of them ever waits for another. Thread: caller serialises.
 class GrpcServer {
  public:

@@ -16,7 +16,7 @@ namespace tidegate {
 // Backward, a place is the gap between two events: reading begins with the event at or before it,
 // so that `position` of the last message continues the read in the same direction. `from_time`
 // backward begins with the last event appended at or before the time. Thread: caller serialises.
-// `begin` and `step` read the disk: replay threads only.
+// `begin` and `step` read the disk: read threads only.
 class LogRead {
  public:
   // What the request says, checked without looking at the log. kBadArgument, kBadPattern,

@@ -7,7 +7,7 @@
 
 namespace tidegate {
 
-// Serves EventService.Read: every step runs on a replay thread in turn with other readers, and the
+// Serves EventService.Read: every step runs on a read thread in turn with other readers, and the
 // next one begins when the message before it has been taken by gRPC. The reactor deletes itself.
 // Thread: any (internally synchronised).
 grpc::ServerWriteReactor<v1::ReadResponse>* start_read_call(ApiState& state,

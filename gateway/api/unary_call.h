@@ -10,8 +10,9 @@
 
 namespace tidegate {
 
-// Answers a unary call from a replay thread: `answer` fills the response and returns what it came
-// to. Request and response live until the reactor is finished, which happens here and nowhere else.
+// Answers a unary call from a read thread: `answer` fills the response and returns what it came to.
+// Request and response live until the reactor is finished, which happens here and nowhere else.
+// Thread: any; called on gRPC's threads, `answer` runs on a read thread.
 template <typename Answer>
 grpc::ServerUnaryReactor* answer_on_replay_thread(grpc::CallbackServerContext* context,
                                                   EventStore& store, Answer answer) {
@@ -24,7 +25,7 @@ grpc::ServerUnaryReactor* answer_on_replay_thread(grpc::CallbackServerContext* c
   return reactor;
 }
 
-// Answers a unary call at once.
+// Answers a unary call at once. Thread: any.
 inline grpc::ServerUnaryReactor* finish_call(grpc::CallbackServerContext* context,
                                              const Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();

@@ -12,7 +12,7 @@
 namespace tidegate {
 
 // Runs at most one verification at a time, on a thread of its own: it reads the whole log, which
-// would keep the replay threads from everybody else. Thread: any (internally synchronised).
+// would keep the read threads from everybody else. Thread: any (internally synchronised).
 class VerifyThread {
  public:
   VerifyThread() = default;

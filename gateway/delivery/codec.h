@@ -12,8 +12,8 @@
 namespace tidegate {
 
 // The two wire forms of the session protocol. The generated messages are the value types; JSON text
-// is mapped to them by DESIGN section 5 (not by protobuf's own JSON mapping). Thread: any (pure
-// functions of this file).
+// is mapped to them as docs/protocol.md shows (not by protobuf's own JSON mapping). Thread: any
+// (pure functions of this file).
 
 // A peer's message. kBadMessage with what is wrong and where; kUnknownOp for an unknown `op`. Other
 // codes (kBadPattern, kBadPosition, kBadEvent ...) when one field is wrong: then `reply_to` names

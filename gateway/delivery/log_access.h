@@ -64,8 +64,9 @@ class LogAccess {
   virtual void open(OpenSubscription request,
                     std::function<void(Result<OpenedSubscription>)> done) = 0;
   // `done` when the cursor is on disk; kTrimmed when the claim can no longer be compared;
-  // kBadPosition when the claim is not this log's history; kDiskLow. No call at all when the
-  // generation is over (taken_over tells).
+  // kBadPosition when the claim is not this log's history; kDiskLow below the hard floor and
+  // kOverloaded when too many reads wait, both before the cursor is touched. No call at all when
+  // the generation is over (taken_over tells).
   virtual void acknowledge(CursorAck ack, std::function<void(Result<Position>)> done) = 0;
   virtual void close_cursor(const std::string& owner, const std::string& cursor,
                             std::uint64_t generation) = 0;

@@ -10,7 +10,7 @@ namespace tidegate {
 
 class SessionCore;
 
-// One connection's end of the session protocol (DESIGN section 5). Made by DeliveryLoop::open;
+// One connection's end of the session protocol (docs/protocol.md). Made by DeliveryLoop::open;
 // destroying it ends its subscriptions and releases its cursors.
 //
 // Thread: I/O loop only.

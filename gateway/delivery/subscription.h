@@ -37,6 +37,11 @@ struct HeldCursor {
 // event, matching or not. It may wait for a read, for an acknowledgement (window), or for the next
 // tick (the log had no room for its read).
 //
+// What it holds. LIVE: the list and its pins, until a message takes them, it falls behind, or a
+// write is stuck. BEHIND: at most one chunk of a read, until it is used up, the window is full at
+// the next matching event, the filter changes, or a write is stuck (`let_go`); of the tail's
+// segments none. In any state: with a window, the sequences that are not acknowledged.
+//
 // The session owns it and tells the peer what happens; this class decides what is next.
 // Thread: I/O loop only.
 class Subscription final : public Interested {

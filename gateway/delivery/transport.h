@@ -23,7 +23,7 @@ struct OutgoingMessage {
   std::string joined() const;
 };
 
-// Close codes of DESIGN section 5.
+// Close codes, as docs/protocol.md explains them.
 enum class CloseCode : std::uint16_t {
   kNormal = 1000,
   kProtocol = 1002,
@@ -41,13 +41,20 @@ enum class CloseCode : std::uint16_t {
 };
 
 // The way to a session's peer: a WebSocket, a gRPC stream, or a test.
+//
+// A session borrows its transport. In the gateway that is a Connection (net/connection.h), which
+// owns the Session: it drops the session first, never from inside one of these functions, and then
+// leaves the loop's registry. The DeliveryLoop outlives both.
 // Thread: I/O loop only. Implementations never call back into the session from inside these
 // functions.
 class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Begins a write. At most one is in flight: the next `send` comes after Session::on_written.
+  // Begins a write. At most one is in flight: the next `send` comes after Session::on_written,
+  // which means that the kernel (WebSocket) or gRPC (OnWriteDone) has taken the whole message. The
+  // session measures that time and closes with kNoProgress; finding a dead peer by pings is the
+  // transport's business (Websocket::check_pong; gRPC's keepalive).
   virtual void send(OutgoingMessage message) = 0;
 
   // Copies what is left of the message in flight (at most limits.batch_bytes, or one event) and

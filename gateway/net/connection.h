@@ -7,9 +7,9 @@
 
 namespace tidegate {
 
-// What lives in a loop's registry: the transport of one session, over whatever carries it. It
-// leaves the registry by IoLoop::forget, never from inside the functions below. Thread: I/O loop
-// only.
+// What lives in a loop's registry: the transport of one session, which it owns, over whatever
+// carries it. It leaves the registry by IoLoop::forget, never from inside the functions below.
+// Thread: I/O loop only.
 class Connection : public Transport {
  public:
   // Every 250 ms: pings and time limits.

@@ -10,7 +10,7 @@ namespace {
 namespace fs = std::filesystem;
 using Files = std::map<std::string, std::string>;
 
-// Exit codes of DESIGN section 3.
+// Exit codes of docs/operations.md.
 constexpr int kDataError = 65;
 constexpr int kCannotCreate = 73;
 constexpr int kBusy = 75;
