@@ -1,6 +1,7 @@
 #include "eventstore/reader.h"
 
 #include <algorithm>
+#include <functional>
 
 #include <fmt/format.h>
 
@@ -26,6 +27,9 @@ namespace {
 
 // Events of one step by the index: each costs a look-up of its own in the log.
 constexpr std::size_t kExactStepEvents = 256;
+// A step ends early when its events are large: what readers at different places hold is bounded by
+// bytes. One event always fits.
+constexpr std::size_t kReadBytesMax = std::size_t{4} << 20;
 
 Error trimmed(Sequence wanted, Sequence floor) {
   return {Code::kTrimmed,
@@ -73,24 +77,45 @@ SegmentRef make_segment(const std::vector<std::pair<Sequence, std::string>>& val
   return segment;
 }
 
-}  // namespace
-
-Result<SegmentRef> read_segment(const Storage& storage, Sequence first, Sequence last) {
+// The newest events of [first, last], as many as a step may hold.
+Result<SegmentRef> read_newest(const Storage& storage, Sequence first, Sequence last) {
   std::vector<std::pair<Sequence, std::string>> values;
-  values.reserve(static_cast<std::size_t>(last - first + 1));
   std::size_t bytes = 0;
-  const auto rows = storage.iterate(
-      Family::kLog, {.lower = log_key(first), .upper = log_key(last + 1), .sequential = true});
-  Sequence expected = first;
-  for (rows->seek_to_first(); rows->is_valid(); rows->next(), ++expected) {
+  const auto rows =
+      storage.iterate(Family::kLog, {.lower = log_key(first), .upper = log_key(last + 1)});
+  Sequence expected = last;
+  for (rows->seek_to_last(); rows->is_valid() && bytes < kReadBytesMax; rows->prev()) {
     if (rows->key().size() != kLogKeyBytes || read_big_endian(rows->key()) != expected)
       return missing(expected);
-    values.emplace_back(expected, rows->value());
+    values.emplace_back(expected--, rows->value());
     bytes += rows->value().size();
   }
   auto status = rows->status();
   if (!status) return std::move(status).error();
-  if (expected != last + 1) return missing(expected);
+  if (expected >= first && bytes < kReadBytesMax) return missing(expected);
+  std::reverse(values.begin(), values.end());
+  auto segment = make_segment(values, bytes, status);
+  if (!status) return std::move(status).error();
+  return segment;
+}
+
+}  // namespace
+
+Result<SegmentRef> read_segment(const Storage& storage, Sequence first, Sequence last) {
+  std::vector<std::pair<Sequence, std::string>> values;
+  std::size_t bytes = 0;
+  const auto rows = storage.iterate(
+      Family::kLog, {.lower = log_key(first), .upper = log_key(last + 1), .sequential = true});
+  Sequence expected = first;
+  for (rows->seek_to_first(); rows->is_valid() && bytes < kReadBytesMax; rows->next()) {
+    if (rows->key().size() != kLogKeyBytes || read_big_endian(rows->key()) != expected)
+      return missing(expected);
+    values.emplace_back(expected++, rows->value());
+    bytes += rows->value().size();
+  }
+  auto status = rows->status();
+  if (!status) return std::move(status).error();
+  if (expected <= last && bytes < kReadBytesMax) return missing(expected);
   auto segment = make_segment(values, bytes, status);
   if (!status) return std::move(status).error();
   return segment;
@@ -145,11 +170,17 @@ Result<ReadChunk> Reader::read_run(Sequence after) const {
     // The cache holds only whole chunks: a chunk at one of the ends of the log still changes.
     const Sequence floor = history_.floor().sequence;
     const bool whole = ChunkCache::first_of(chunk) >= floor && ChunkCache::last_of(chunk) <= head;
-    auto loaded = whole ? chunks_.get(chunk)
-                        : read_segment(storage_, std::max(ChunkCache::first_of(chunk), after + 1),
-                                       std::min(ChunkCache::last_of(chunk), head));
-    if (!loaded) return std::move(loaded).error();
-    segment = *std::move(loaded);
+    if (whole) {
+      auto cached = chunks_.get(chunk);
+      if (!cached) return std::move(cached).error();
+      segment = *std::move(cached);
+    }
+    // A chunk of large events is cut short: what follows is each reader's own.
+    if (!segment || segment->last() <= after) {
+      auto read = read_segment(storage_, after + 1, std::min(ChunkCache::last_of(chunk), head));
+      if (!read) return std::move(read).error();
+      segment = *std::move(read);
+    }
   }
   // A segment of the tail may show events a moment before the head says so.
   const std::size_t count = segment->index_after(head);
@@ -175,17 +206,21 @@ Result<ReadChunk> Reader::read_exact(const Filter& filter, Sequence after, Seque
     merged.resize(kExactStepEvents);
     examined = merged.back();
   }
+  SegmentRef segment;
+  if (!merged.empty()) {
+    auto loaded = load(merged);
+    if (!loaded) return std::move(loaded).error();
+    segment = *std::move(loaded);
+    if (segment->last() < merged.back()) examined = segment->last();
+  }
   auto chain = chain_at(examined);
   if (!chain) return std::move(chain).error();
-  if (merged.empty()) return ReadChunk{nullptr, examined, *chain};
-  auto segment = load(std::move(merged));
-  if (!segment) return std::move(segment).error();
-  return ReadChunk{*std::move(segment), examined, *chain};
+  return ReadChunk{std::move(segment), examined, *chain};
 }
 
-Result<SegmentRef> Reader::load(std::vector<Sequence> sequences) const {
+// In the given order, ascending or descending, as many as a step may hold.
+Result<SegmentRef> Reader::load(const std::vector<Sequence>& sequences) const {
   std::vector<std::pair<Sequence, std::string>> values;
-  values.reserve(sequences.size());
   std::size_t bytes = 0;
   for (const Sequence sequence : sequences) {
     auto value = storage_.get(Family::kLog, log_key(sequence));
@@ -193,7 +228,10 @@ Result<SegmentRef> Reader::load(std::vector<Sequence> sequences) const {
     if (!value->has_value()) return missing(sequence);
     bytes += (*value)->size();
     values.emplace_back(sequence, **std::move(value));
+    if (bytes >= kReadBytesMax) break;
   }
+  std::sort(values.begin(), values.end(),
+            [](const auto& one, const auto& other) { return one.first < other.first; });
   Status status;
   auto segment = make_segment(values, bytes, status);
   if (!status) return std::move(status).error();
@@ -208,7 +246,7 @@ Result<ReadChunk> Reader::read_backward_once(const Filter& filter, Sequence befo
   SegmentRef segment = tail_.find(end - 1);
   if (!segment) {
     const std::uint64_t chunk = ChunkCache::chunk_of(end - 1);
-    auto loaded = read_segment(storage_, std::max(ChunkCache::first_of(chunk), floor), end - 1);
+    auto loaded = read_newest(storage_, std::max(ChunkCache::first_of(chunk), floor), end - 1);
     if (!loaded) return std::move(loaded).error();
     segment = *std::move(loaded);
   }
@@ -227,14 +265,15 @@ Result<ReadChunk> Reader::read_exact_backward(const Filter& filter, Sequence bef
     merged.insert(merged.end(), sequences->begin(), sequences->end());
   }
   std::erase_if(merged, [&](Sequence sequence) { return sequence < examined; });
-  std::sort(merged.begin(), merged.end());
+  std::sort(merged.begin(), merged.end(), std::greater<>());
   if (merged.size() > kExactStepEvents) {
-    merged.erase(merged.begin(), merged.end() - static_cast<std::ptrdiff_t>(kExactStepEvents));
-    examined = merged.front();
+    merged.resize(kExactStepEvents);
+    examined = merged.back();
   }
   if (merged.empty()) return ReadChunk{nullptr, examined, 0};
-  auto segment = load(std::move(merged));
+  auto segment = load(merged);
   if (!segment) return std::move(segment).error();
+  if ((*segment)->first() > merged.back()) examined = (*segment)->first();
   return ReadChunk{*std::move(segment), examined, 0};
 }
 

@@ -20,9 +20,9 @@ class StreamIndex;
 
 // A step of a read: the events to look at and how far that gets the reader.
 struct ReadChunk {
-  // Events in sequence order, for the reader to filter by itself. Null when nothing is in reach. It
-  // may hold events outside (after, examined]: they are to be ignored, an earlier or later step
-  // covers them.
+  // Events in sequence order (a few MiB at most, or one event), for the reader to filter by itself.
+  // Null when nothing is in reach. It may hold events outside (after, examined]: they are to be
+  // ignored, an earlier or later step covers them.
   SegmentRef segment;
   // Every event in (after, examined] that the filter matches is in `segment`. Reading backward: in
   // [examined, before).
@@ -103,7 +103,7 @@ class Reader {
   Result<ReadChunk> read_run(Sequence after) const;
   Result<ReadChunk> read_exact(const Filter& filter, Sequence after, Sequence indexed) const;
   Result<ReadChunk> read_exact_backward(const Filter& filter, Sequence before) const;
-  Result<SegmentRef> load(std::vector<Sequence> sequences) const;
+  Result<SegmentRef> load(const std::vector<Sequence>& sequences) const;
   Result<Chain> chain_at(Sequence sequence) const;
   Result<std::int64_t> time_at(Sequence sequence) const;
   Result<Sequence> search_time(std::int64_t time_us) const;
@@ -119,7 +119,8 @@ class Reader {
   const History& history_;
 };
 
-// Reads [first, last] of the log into a segment: what ChunkCache loads. kDataLoss when an event is
+// Reads the events from `first` to `last` at most into a segment: what ChunkCache loads. It ends
+// early when they are large, after a few MiB and one event at least. kDataLoss when an event is
 // missing.
 Result<SegmentRef> read_segment(const Storage& storage, Sequence first, Sequence last);
 

@@ -86,6 +86,8 @@ Refusal check_websocket(const HttpRequest& request) {
   if (target.substr(0, target.find('?')) != kPath)
     return HttpRefusal{404, "there is only GET /v1/ws here"};
   if (request.method != "GET") return HttpRefusal{405, "a WebSocket begins with GET", "Allow: GET"};
+  if (request.count("Upgrade") > 0 && !has_token(request, "Upgrade", "websocket"))
+    return HttpRefusal{400, "the only protocol to upgrade to is websocket"};
   if (!has_token(request, "Upgrade", "websocket") || !has_token(request, "Connection", "upgrade")) {
     return HttpRefusal{426, "this is a WebSocket: send Upgrade: websocket and Connection: Upgrade",
                        "Upgrade: websocket"};

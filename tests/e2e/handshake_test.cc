@@ -189,7 +189,7 @@ TEST(HandshakeTest, RefusesAWrongUpgrade) {
       {"empty version", good.replacing(version, "").bytes(), 426},
       {"two versions in one", good.replacing(version, "13, 8").bytes(), 426},
       {"two versions", good.with(version + ": 13").bytes(), 426},
-      {"upgrade to h2c", good.replacing("Upgrade", "h2c").bytes(), 426},
+      {"upgrade to h2c", good.replacing("Upgrade", "h2c").bytes(), 400},
       {"no upgrade in Connection", good.replacing("Connection", "keep-alive").bytes(), 426},
       {"plain GET", "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\n\r\n", 426},
       {"Content-Length", good.with("Content-Length: 5").bytes(), 400},

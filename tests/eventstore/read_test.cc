@@ -217,18 +217,37 @@ TEST_F(ReaderTest, TypesOfAnExactFilterAreTheReadersBusiness) {
   EXPECT_EQ(sequences_of(*events), (Sequences{2}));
 }
 
-TEST_F(ReaderTest, LargeEventsAreReadWholeFromDisk) {
+TEST_F(ReaderTest, StepsOfLargeEventsAreShort) {
   options_.tail_bytes_max = std::size_t{64} << 10;
-  for (int i = 0; i < 6; ++i) {
+  constexpr std::size_t kLarge = 30;
+  for (std::size_t i = 0; i < kLarge; ++i) {
     ASSERT_TRUE(publish(
-        {EventBuilder{.id = std::to_string(i), .data = std::string(900'000, 'x')}.build()}));
+        {EventBuilder{.id = std::to_string(i), .stream = "large", .data = std::string(900'000, 'x')}
+             .build()}));
   }
-  fill("a", 200);
+  for (int i = 0; i < 12; ++i) fill("a", 100);
   reopen();
-  const auto events = read_log(store());
-  ASSERT_TRUE(events);
-  ASSERT_EQ(events->size(), 206u);
-  EXPECT_GT((*events)[5].event.size(), 900'000u);
+  for (const char* pattern : {">", "large"}) {
+    SCOPED_TRACE(pattern);
+    const Filter filter = Filter::make({pattern}, {}).value();
+    const auto events = read_log(store(), filter);
+    ASSERT_TRUE(events);
+    ASSERT_GE(events->size(), kLarge);
+    EXPECT_EQ(events->size(), filter.is_exact() ? kLarge : kLarge + 1200);
+    EXPECT_GT((*events)[kLarge - 1].event.size(), 900'000u);
+    const auto backward = read_log_backward(store(), filter, 31);
+    ASSERT_TRUE(backward);
+    EXPECT_EQ(backward->size(), kLarge);
+    // What one reader holds at a time, wherever it is.
+    for (Sequence after = 0; after < 40; ++after) {
+      const auto forward = store().reader().read(filter, after);
+      ASSERT_TRUE(forward);
+      if (forward->segment) EXPECT_LT(forward->segment->bytes(), std::size_t{6} << 20);
+      const auto down = store().reader().read_backward(filter, after + 2);
+      ASSERT_TRUE(down);
+      if (down->segment) EXPECT_LT(down->segment->bytes(), std::size_t{6} << 20);
+    }
+  }
 }
 
 TEST_F(ReaderTest, PostedReadsRunAndAreBounded) {
