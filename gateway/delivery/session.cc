@@ -237,9 +237,9 @@ void SessionCore::send_events(Subscription& subscription, EventsMessage message)
 
 void SessionCore::send(OutgoingMessage message, std::size_t events) {
   sent_ms_ = loop_.now_ms();
-  writing_ = Write{sent_ms_, message.bytes, !message.pins.empty()};
+  const Write write{sent_ms_, message.bytes, !message.pins.empty()};
   loop_.probe.message_sent(message.bytes, events);
-  transport_.send(std::move(message));
+  if (transport_.send(std::move(message)) == Transport::Sent::kUnderWay) writing_ = write;
 }
 
 // Reading stops at the limit and goes on at half of it, so that it does not flap with every answer.

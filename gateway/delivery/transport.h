@@ -51,11 +51,13 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Begins a write. At most one is in flight: the next `send` comes after Session::on_written,
-  // which means that the kernel (WebSocket) or gRPC (OnWriteDone) has taken the whole message. The
-  // session measures that time and closes with kNoProgress; finding a dead peer by pings is the
-  // transport's business (Websocket::check_pong; gRPC's keepalive).
-  virtual void send(OutgoingMessage message) = 0;
+  enum class Sent : std::uint8_t { kDone, kUnderWay };
+  // Begins a write. kDone: the kernel has taken the whole message, and the next one may come right
+  // away. kUnderWay: it may come after Session::on_written, which means that the kernel (WebSocket)
+  // or gRPC (OnWriteDone) has taken the whole message. The session measures that time and closes
+  // with kNoProgress; finding a dead peer by pings is the transport's business
+  // (Websocket::check_pong; gRPC's keepalive).
+  virtual Sent send(OutgoingMessage message) = 0;
 
   // Copies what is left of the message in flight (at most limits.batch_bytes, or one event) and
   // drops its pins, so that a peer that does not read holds no memory of the log. Called at most

@@ -26,6 +26,7 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kTick{250};
+constexpr std::size_t kReceiveBytes = 64 << 10;
 
 // The way onto the loop for other threads. It outlives the loop, because the store's threads may
 // hold it longer; then tasks are dropped.
@@ -76,6 +77,7 @@ struct IoLoop::Impl {
   asio::steady_timer timer;
   std::atomic<std::int64_t> ticked_ms;
   std::uint64_t connections_named = 0;
+  std::vector<char> receive_buffer = std::vector<char>(kReceiveBytes);
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections;
   std::atomic<std::size_t> connection_count{0};
   // Set while a dispatch is posted and has not begun: what keeps the appender from posting one per
@@ -87,7 +89,7 @@ struct IoLoop::Impl {
 
 void IoLoop::Impl::run() {
   pthread_setname_np(pthread_self(), fmt::format("io-{}", setup.number).c_str());
-  // Asio and Beast report by error codes here; what still throws is a want of memory or our bug,
+  // Asio reports by error codes here; what still throws is a want of memory or our bug,
   // and either must not be swallowed by going on with half a state.
   try {
     context.run();
@@ -193,6 +195,10 @@ NetProbe& IoLoop::probe() {
 
 std::string IoLoop::next_connection_name() {
   return fmt::format("{}-{}", impl_->setup.number, ++impl_->connections_named);
+}
+
+std::span<char> IoLoop::receive_buffer() {
+  return impl_->receive_buffer;
 }
 
 void IoLoop::adopt(std::shared_ptr<Connection> connection) {

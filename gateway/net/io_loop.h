@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "eventstore/base/clock.h"
@@ -70,6 +71,8 @@ class IoLoop {
   const SessionLimits& limits() const;
   NetProbe& probe();
   std::string next_connection_name();
+  // Where a connection receives what it handles at once: idle ones need no buffer of their own.
+  std::span<char> receive_buffer();
   // The registry owns `connection` until `forget`, which must not be called from inside `tick` or
   // `abandon`.
   void adopt(std::shared_ptr<Connection> connection);

@@ -50,9 +50,10 @@ class RemoteConnection final : public Connection,
     if (session_ && !is_closing_) session_->on_written();
   }
 
-  void send(OutgoingMessage message) override {
-    if (is_closing_) return;
-    if (const auto peer = peer_.lock()) peer->send(message.joined());
+  Sent send(OutgoingMessage message) override {
+    const auto peer = peer_.lock();
+    if (peer && !is_closing_) peer->send(message.joined());
+    return Sent::kUnderWay;
   }
 
   // `send` has copied the message.

@@ -1,8 +1,12 @@
 #include "gateway/net/upgrade.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
+#include <openssl/evp.h>
+
+#include "eventstore/base/check.h"
 #include "eventstore/base/text.h"
 
 namespace tidegate {
@@ -26,6 +30,18 @@ bool is_key(std::string_view key) {
   const std::string_view text = key.substr(0, 22);
   return std::all_of(text.begin(), text.end(), is_base64_char) &&
          std::string_view("AQgw").find(text.back()) != std::string_view::npos;
+}
+
+// RFC 6455 section 4.2.2.
+std::string accept_of(std::string_view key) {
+  const std::string text = std::string(key) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int bytes = 0;
+  const int done = EVP_Digest(text.data(), text.size(), digest.data(), &bytes, EVP_sha1(), nullptr);
+  TG_CHECK(done == 1);
+  std::array<unsigned char, 64> base64;
+  const int length = EVP_EncodeBlock(base64.data(), digest.data(), static_cast<int>(bytes));
+  return {reinterpret_cast<const char*>(base64.data()), static_cast<std::size_t>(length)};
 }
 
 bool is_port(std::string_view port) {
@@ -139,6 +155,15 @@ std::variant<Upgrade, HttpRefusal> check_upgrade(const HttpRequest& request) {
                        "Sec-WebSocket-Protocol must offer tidegate.v1.json or tidegate.v1.proto"};
   }
   return upgrade;
+}
+
+std::string upgrade_answer(const Upgrade& upgrade) {
+  std::string answer =
+      "HTTP/1.1 101 Switching Protocols\r\nServer: tidegate\r\nUpgrade: websocket\r\n"
+      "Connection: Upgrade\r\nSec-WebSocket-Accept: ";
+  answer += accept_of(upgrade.key);
+  if (!upgrade.protocol.empty()) answer += "\r\nSec-WebSocket-Protocol: " + upgrade.protocol;
+  return answer += "\r\n\r\n";
 }
 
 }  // namespace tidegate

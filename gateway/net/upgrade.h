@@ -12,7 +12,7 @@ namespace tidegate {
 struct Upgrade {
   std::string key;  // Sec-WebSocket-Key
   WireForm form = WireForm::kJson;
-  std::string protocol;  // to be named in the answer, or empty: the client offered none
+  std::string protocol = {};  // to be named in the answer, or empty: the client offered none
 };
 
 // Checks a request for a WebSocket strictly: what is doubtful is refused, since what a proxy and a
@@ -23,6 +23,9 @@ struct Upgrade {
 // Therefore only a loopback Host (against rebinding of a name) and an absent or loopback Origin are
 // accepted. Thread: any (pure function).
 std::variant<Upgrade, HttpRefusal> check_upgrade(const HttpRequest& request);
+
+// The answer that makes the connection a WebSocket.
+std::string upgrade_answer(const Upgrade& upgrade);
 
 // Host of "host", "host:port" or "[v6]:port", when it is this machine: 127.0.0.0/8, ::1 or
 // localhost.

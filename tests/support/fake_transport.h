@@ -16,10 +16,11 @@ namespace tidegate::test {
 // Thread: caller serialises.
 class FakeTransport final : public Transport {
  public:
-  void send(OutgoingMessage message) override {
+  Sent send(OutgoingMessage message) override {
     EXPECT_FALSE(is_writing()) << "a second write is begun while one is in flight";
     EXPECT_FALSE(close_code_) << "a message is sent after the close frame";
     in_flight_ = std::move(message);
+    return Sent::kUnderWay;
   }
 
   void release_pins() override {

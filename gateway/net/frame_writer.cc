@@ -1,0 +1,116 @@
+#include "gateway/net/frame_writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "eventstore/base/check.h"
+
+namespace tidegate {
+namespace {
+
+void add_piece(std::span<iovec> pieces, std::size_t& count, std::string_view bytes) {
+  // Not written to: iovec is of C.
+  pieces[count++] = {const_cast<char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+void FrameWriter::set_pong(std::string_view payload) {
+  pong_ = control_frame(Opcode::kPong, payload);
+}
+
+void FrameWriter::set_message(Opcode opcode, OutgoingMessage message) {
+  TG_CHECK(!message_);
+  const FrameHead head(opcode, message.bytes);
+  message_.emplace(Message{head, std::move(message)});
+}
+
+std::size_t FrameWriter::gather(std::span<iovec> pieces) {
+  if (pong_ && control_.empty()) control_ = *std::exchange(pong_, std::nullopt);
+  std::size_t count = 0;
+  if (message_is_first()) {
+    if (gather_message(pieces, count)) gather_control(pieces, count);
+  } else {
+    gather_control(pieces, count);
+    if (message_) gather_message(pieces, count);
+  }
+  return count;
+}
+
+// True when the whole rest of the message has found room.
+bool FrameWriter::gather_message(std::span<iovec> pieces, std::size_t& count) const {
+  const Message& message = *message_;
+  const std::string_view head = message.head.bytes().substr(message.head_sent);
+  if (!head.empty() && count < pieces.size()) add_piece(pieces, count, head);
+  std::size_t sent = message.piece_sent;
+  std::size_t at = message.piece;
+  for (; at < message.content.pieces.size() && count < pieces.size(); ++at) {
+    add_piece(pieces, count, message.content.pieces[at].substr(sent));
+    sent = 0;
+  }
+  return at == message.content.pieces.size();
+}
+
+void FrameWriter::gather_control(std::span<iovec> pieces, std::size_t& count) const {
+  if (!control_.empty() && count < pieces.size())
+    add_piece(pieces, count, std::string_view(control_).substr(control_sent_));
+}
+
+void FrameWriter::advance(std::size_t bytes) {
+  written_bytes_ += bytes;
+  if (message_is_first()) {
+    bytes = advance_message(bytes);
+    bytes = advance_control(bytes);
+  } else {
+    bytes = advance_control(bytes);
+    bytes = advance_message(bytes);
+  }
+  TG_CHECK(bytes == 0, bytes);
+}
+
+// What is left of `bytes`.
+std::size_t FrameWriter::advance_message(std::size_t bytes) {
+  if (!message_ || bytes == 0) return bytes;
+  Message& message = *message_;
+  const std::size_t of_head = std::min(bytes, message.head.bytes().size() - message.head_sent);
+  message.head_sent += of_head;
+  bytes -= of_head;
+  while (!message.is_done()) {
+    const std::size_t left = message.content.pieces[message.piece].size() - message.piece_sent;
+    if (bytes < left) {
+      message.piece_sent += bytes;
+      return 0;
+    }
+    bytes -= left;
+    ++message.piece;
+    message.piece_sent = 0;
+  }
+  message_.reset();
+  return bytes;
+}
+
+std::size_t FrameWriter::advance_control(std::size_t bytes) {
+  const std::size_t sent = std::min(bytes, control_.size() - control_sent_);
+  control_sent_ += sent;
+  if (control_sent_ == control_.size()) {
+    control_ = {};
+    control_sent_ = 0;
+  }
+  return bytes - sent;
+}
+
+void FrameWriter::release_pins() {
+  if (!message_) return;
+  std::string rest;
+  std::size_t sent = message_->piece_sent;
+  const auto& pieces = message_->content.pieces;
+  for (std::size_t at = message_->piece; at < pieces.size(); ++at) {
+    rest += pieces[at].substr(sent);
+    sent = 0;
+  }
+  message_->content = OutgoingMessage::of(std::move(rest));
+  message_->piece = 0;
+  message_->piece_sent = 0;
+}
+
+}  // namespace tidegate

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <sys/uio.h>
+
+#include "gateway/delivery/transport.h"
+#include "gateway/net/frames.h"
+
+namespace tidegate {
+
+// What a connection has still to write: at most one message, whose pieces are not copied, and
+// control frames, which go before a message but never into one.
+// Thread: caller serialises.
+class FrameWriter {
+ public:
+  // Of one system call: a full message has a head, 60 events and two pieces around them.
+  static constexpr std::size_t kPiecesMax = 64;
+
+  // The bytes of a control frame, or of the upgrade's answer. A connection makes few of them.
+  void add_control(std::string_view frame) { control_ += frame; }
+  // The answer to a ping. One that has not gone yet is replaced: RFC 6455 section 5.5.3 asks for no
+  // more, and a peer that only sends pings must not fill our memory.
+  void set_pong(std::string_view payload);
+  void set_message(Opcode opcode, OutgoingMessage message);
+
+  bool is_empty() const { return control_.empty() && !pong_ && !message_; }
+  bool has_message() const { return message_.has_value(); }
+
+  // The next bytes, as many as the pieces hold; returns how many pieces. Good until the next call
+  // of any other function.
+  std::size_t gather(std::span<iovec> pieces);
+  // So many of the bytes that `gather` gave were written.
+  void advance(std::size_t bytes);
+  // Copies what is left of the message, so that nothing of the log is pinned.
+  void release_pins();
+
+  std::uint64_t written_bytes() const { return written_bytes_; }
+
+ private:
+  // A message on its way: what of it comes next.
+  struct Message {
+    FrameHead head;
+    OutgoingMessage content;
+    std::size_t head_sent = 0;
+    std::size_t piece = 0;
+    std::size_t piece_sent = 0;
+
+    bool has_begun() const { return head_sent > 0; }
+    bool is_done() const { return piece == content.pieces.size(); }
+  };
+
+  bool gather_message(std::span<iovec> pieces, std::size_t& count) const;
+  void gather_control(std::span<iovec> pieces, std::size_t& count) const;
+  std::size_t advance_message(std::size_t bytes);
+  std::size_t advance_control(std::size_t bytes);
+  bool message_is_first() const { return message_ && message_->has_begun(); }
+
+  std::string control_;
+  std::size_t control_sent_ = 0;
+  std::optional<std::string> pong_;
+  std::optional<Message> message_;
+  std::uint64_t written_bytes_ = 0;
+};
+
+}  // namespace tidegate
