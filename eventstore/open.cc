@@ -139,6 +139,7 @@ std::variant<OpenedLog, OpenError> open_log(const StoreOptions& options, std::in
     probed.mark = *mark;
   } else {
     probed.readable.reset();  // the probe's handle is closed before the next one opens
+    probed.directory->remove_replaced();
     probed.directory->keep_write_ahead_logs();
   }
   auto readable = read_storage(*probed.directory, options, Storage::Mode::kReadWrite);
