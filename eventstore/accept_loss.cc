@@ -223,19 +223,22 @@ std::variant<HeadMark, OpenError> fork_history(Storage& storage, std::int64_t no
   return HeadMark{loss.log, end.head};
 }
 
-// Puts a database in the place of db/ that ends with the readable prefix; the mark of that end.
-std::variant<HeadMark, OpenError> accept_aside(const LogDirectory& directory,
+// Makes the database that takes the place of db/: its path, and the mark of where it ends.
+struct Accepted {
+  std::string path;
+  HeadMark mark;
+};
+
+std::variant<Accepted, OpenError> accept_aside(const LogDirectory& directory,
                                                const StoreOptions& options, AcceptedLoss& loss) {
   auto found = find_ground(directory, options, loss);
   if (auto* error = std::get_if<OpenError>(&found)) return std::move(*error);
-  Ground ground = std::get<Ground>(std::move(found));
+  const Ground& ground = std::get<Ground>(found);
   const SystemClock system_clock;
   const Clock* const clock = options.clock != nullptr ? options.clock : &system_clock;
   auto mark = fork_history(*ground.storage, clock->wall_us(), loss);
-  ground.storage.reset();
-  if (std::holds_alternative<OpenError>(mark)) return mark;
-  if (auto error = directory.replace_db(ground.path)) return *std::move(error);
-  return mark;
+  if (auto* error = std::get_if<OpenError>(&mark)) return std::move(*error);
+  return Accepted{ground.path, std::get<HeadMark>(mark)};
 }
 
 }  // namespace
@@ -253,16 +256,18 @@ std::variant<AcceptedLoss, OpenError> accept_loss(StoreOptions options) {
   if (auto error = directory->check_space()) return *std::move(error);
   if (auto error = directory->settle_replacement()) return *std::move(error);
   AcceptedLoss loss;
-  if (const auto mark = HeadFile::read(*directory->file_system(), directory->head_path()))
-    loss.acknowledged_head = mark->head.sequence;
+  if (const auto head = HeadFile::read(*directory->file_system(), directory->head_path()))
+    loss.acknowledged_head = head->head.sequence;
   directory->keep_write_ahead_logs();
 
-  auto mark = accept_aside(*directory, options, loss);
-  if (auto* error = std::get_if<OpenError>(&mark)) {
-    directory->remove_replaced();
+  auto accepted = accept_aside(*directory, options, loss);
+  if (auto* error = std::get_if<OpenError>(&accepted)) {
+    directory->remove_replaced();  // the room is needed
     return std::move(*error);
   }
-  if (auto error = directory->write_head(std::get<HeadMark>(mark))) return *std::move(error);
+  const auto& [path, mark] = std::get<Accepted>(accepted);
+  if (auto error = directory->replace_db(path)) return *std::move(error);
+  if (auto error = directory->write_head(mark)) return *std::move(error);
   directory->remove_replaced();
   log(LogLevel::kWarn, "loss accepted",
       {{"parent", loss.parent.text()},

@@ -312,6 +312,10 @@ std::optional<OpenError> LogDirectory::settle_replacement() const {
   if (!impl_->exists("db") && impl_->exists("db.damaged") && impl_->exists("db.copy"))
     status = impl_->fs->RenameFile(copy_path(), db_path(), {}, nullptr);
   if (!status.ok()) return io_error("rename", copy_path(), status);
+  if (!impl_->exists("db")) {
+    return open_error(kExitData, Code::kDataLoss,
+                      fmt::format("{} is missing. Restore a backup", db_path()));
+  }
   remove_replaced();
   for (const char* name : {"db.damaged", "db.copy", "db.links"}) {
     if (status.ok() && impl_->exists(name)) status = rocksdb::IOStatus::IOError(name);

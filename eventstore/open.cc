@@ -12,9 +12,8 @@ namespace {
 OpenError refuse(const StoreOptions& options, const std::string& what) {
   return {{Code::kDataLoss,
            fmt::format("the log in {} is not whole: {}. Nothing was changed. Restore the directory "
-                       "or a backup; to go on "
-                       "with what is readable, run `tidegate log accept-loss --data {}`",
-                       options.dir, what, options.dir)},
+                       "or a backup; {}",
+                       options.dir, what, way_out(options.dir))},
           kExitData};
 }
 
@@ -111,6 +110,11 @@ std::variant<Probed, OpenError> probe(const StoreOptions& options, bool create) 
 }
 
 }  // namespace
+
+std::string way_out(const std::string& dir) {
+  return fmt::format("to go on with what is readable, run `tidegate log accept-loss --data {}`",
+                     dir);
+}
 
 Result<LogEnd> find_end(const Storage& storage, const History& history) {
   const Floor floor = history.floor();

@@ -12,6 +12,7 @@
 #include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
@@ -373,16 +374,22 @@ Status Storage::verify_tables() const {
 }
 
 Status Storage::tell_tables_apart() {
-  // RocksDB goes by the key ranges of tables, which it knows without them, only when there are more
-  // than three (FilePicker in 7.8.3).
-  for (int i = 0; i < 3; ++i) {
-    StorageBatch batch(*this);
-    batch.put(Family::kLog, log_key(0), {});
-    auto written = write_unsynced(batch);
-    if (written) written = flush(Family::kLog);
-    if (!written) return written;
-  }
-  return {};
+  // While all tables are in level 0 and there are at most three, RocksDB looks into each of them
+  // (FilePicker in 7.8.3); else it goes by their key ranges, which it knows without them. This one
+  // goes to the last level. It is not flushed, because without paranoid_checks a flush that fails
+  // is waited for forever.
+  const std::string path = impl_->db->GetName() + "/below.sst";
+  rocksdb::Options options(impl_->db->GetDBOptions(),
+                           impl_->db->GetOptions(impl_->handle(Family::kLog)));
+  rocksdb::SstFileWriter table(rocksdb::EnvOptions(), options);
+  auto status = table.Open(path);
+  if (status.ok()) status = table.Put(slice(log_key(0)), rocksdb::Slice());
+  if (status.ok()) status = table.Finish();
+  rocksdb::IngestExternalFileOptions ingestion;
+  ingestion.move_files = true;
+  if (status.ok())
+    status = impl_->db->IngestExternalFile(impl_->handle(Family::kLog), {path}, ingestion);
+  return to_status(status, "cannot prepare the tables");
 }
 
 void Storage::set_floor(Sequence floor) {
