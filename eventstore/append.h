@@ -42,7 +42,9 @@ struct Appended {
 
 struct AppendResult {
   std::vector<Appended> events;  // in the order of the request
-  Position position;             // after the one of them that is last in the log
+  // After the one of them that is last in the log. That need not be the last one of the request
+  // when some are repetitions; so a reader that goes on from here meets none of them.
+  Position position;
   Durability durability = Durability::kSynced;
 };
 

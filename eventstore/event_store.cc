@@ -275,13 +275,16 @@ std::variant<std::unique_ptr<EventStore>, EventStore::OpenError> EventStore::ope
                       told = std::make_shared<std::atomic_flag>()](const std::string& reason) {
     if (!told->test_and_set()) tell(reason);
   };
+  const std::string dir = options.dir;
   auto opened = open_log(options, options.clock->wall_us());
   if (auto* error = std::get_if<OpenError>(&opened)) return std::move(*error);
   auto parts = std::make_unique<Parts>(std::move(options), std::get<OpenedLog>(std::move(opened)));
   auto prepared = parts->prepare();
   if (!prepared) {
-    const int exit_code = prepared.error().code == Code::kDataLoss ? kExitData : kExitIo;
-    return OpenError{std::move(prepared).error(), exit_code};
+    Error error = std::move(prepared).error();
+    if (error.code != Code::kDataLoss) return OpenError{std::move(error), kExitIo};
+    error.message += ". Restore the directory or a backup; " + way_out(dir);
+    return OpenError{std::move(error), kExitData};
   }
   parts->start();
   return std::unique_ptr<EventStore>(new EventStore(std::move(parts)));

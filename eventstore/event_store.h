@@ -179,6 +179,10 @@ struct AcceptedLoss {
   Sequence fork = 0;
   Sequence acknowledged_head = 0;  // what HEAD said
   std::uint64_t cursors_moved = 0;
+  // Tables were damaged, and with them cursors that nobody can name any more.
+  bool cursors_lost = false;
+  // The same of streams whose events are all trimmed: their revisions begin anew.
+  bool streams_lost = false;
 };
 std::variant<AcceptedLoss, EventStore::OpenError> accept_loss(StoreOptions options);
 

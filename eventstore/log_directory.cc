@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <set>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 #include <rocksdb/file_system.h>
 
+#include "eventstore/base/guarded.h"
 #include "eventstore/base/log.h"
 #include "eventstore/base/text.h"
 #include "eventstore/history.h"
@@ -35,7 +38,22 @@ OpenError io_error(const char* doing, const std::string& path, const rocksdb::IO
                     fmt::format("cannot {} {}: {}", doing, path, status.ToString()));
 }
 
-// The process that holds a POSIX lock, or 0.
+// A file, whatever the path to it.
+using FileId = std::pair<dev_t, ino_t>;
+std::optional<FileId> file_id_of(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  return FileId{info.st_dev, info.st_ino};
+}
+
+// The lock files that this process holds. POSIX locks neither keep it from locking one again nor
+// outlast the closing of any other handle of the file, so it must not even look at those.
+Guarded<std::set<FileId>>& held_locks() {
+  static Guarded<std::set<FileId>> held;
+  return held;
+}
+
+// The process that holds a POSIX lock, or 0. Never for a file that this one holds.
 pid_t lock_holder(const std::string& path) {
   const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (file < 0) return 0;
@@ -66,10 +84,23 @@ struct LogDirectory::Impl {
   StoreOptions options;
   std::shared_ptr<rocksdb::FileSystem> fs;
   rocksdb::FileLock* lock = nullptr;
+  std::optional<FileId> lock_file;  // none on a file system that is not the real one
 
   std::string path(const std::string& name) const { return options.dir + "/" + name; }
   bool exists(const std::string& name) const {
     return fs->FileExists(path(name), {}, nullptr).ok();
+  }
+
+  // Takes the lock, unless this process holds it: true then.
+  bool lock_or_own(std::set<FileId>& held, rocksdb::IOStatus& locked) {
+    const std::string lock_path = path("LOCK");
+    lock_file = file_id_of(lock_path);
+    if (lock_file && held.contains(*lock_file)) return true;
+    locked = fs->LockFile(lock_path, {}, &lock, nullptr);
+    if (!locked.ok()) return false;
+    lock_file = file_id_of(lock_path);  // it may be new
+    if (lock_file) held.insert(*lock_file);
+    return false;
   }
 
   rocksdb::IOStatus sync_dir(const std::string& dir) const {
@@ -116,8 +147,11 @@ struct LogDirectory::Impl {
 LogDirectory::LogDirectory(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 LogDirectory::~LogDirectory() {
-  if (impl_->lock != nullptr)
+  if (impl_->lock == nullptr) return;
+  held_locks().with([&](std::set<FileId>& held) {
+    if (impl_->lock_file) held.erase(*impl_->lock_file);
     impl_->fs->UnlockFile(impl_->lock, {}, nullptr).PermitUncheckedError();
+  });
 }
 
 std::variant<std::unique_ptr<LogDirectory>, OpenError> LogDirectory::lock(
@@ -137,10 +171,13 @@ std::variant<std::unique_ptr<LogDirectory>, OpenError> LogDirectory::lock(
                       fmt::format("there is no data directory {}", options.dir));
   }
   const std::string lock_path = impl->path("LOCK");
-  const auto locked = impl->fs->LockFile(lock_path, {}, &impl->lock, nullptr);
-  if (locked.ok()) return std::unique_ptr<LogDirectory>(new LogDirectory(std::move(impl)));
-  const pid_t holder = lock_holder(lock_path);
-  if (holder == 0 && ::access(options.dir.c_str(), W_OK) != 0) {
+  rocksdb::IOStatus locked;
+  const bool is_own =
+      held_locks().with([&](std::set<FileId>& held) { return impl->lock_or_own(held, locked); });
+  if (locked.ok() && !is_own)
+    return std::unique_ptr<LogDirectory>(new LogDirectory(std::move(impl)));
+  const pid_t holder = is_own ? 0 : lock_holder(lock_path);
+  if (!is_own && holder == 0 && ::access(options.dir.c_str(), W_OK) != 0) {
     return open_error(
         kExitIo, Code::kUnavailable,
         fmt::format("cannot write in the data directory {}: {}", options.dir, locked.ToString()));
@@ -260,6 +297,64 @@ std::optional<OpenError> LogDirectory::write_head(const HeadMark& mark) const {
   if (status.ok()) status = impl_->sync_dir(impl_->options.dir);
   if (!status.ok()) return io_error("replace", head_path(), status);
   return std::nullopt;
+}
+
+std::string LogDirectory::links_path() const {
+  return impl_->path("db.links");
+}
+std::string LogDirectory::copy_path() const {
+  return impl_->path("db.copy");
+}
+
+std::optional<OpenError> LogDirectory::settle_replacement() const {
+  rocksdb::IOStatus status;
+  // db.damaged comes into being by the rename after which only another one is missing.
+  if (!impl_->exists("db") && impl_->exists("db.damaged") && impl_->exists("db.copy"))
+    status = impl_->fs->RenameFile(copy_path(), db_path(), {}, nullptr);
+  if (!status.ok()) return io_error("rename", copy_path(), status);
+  if (!impl_->exists("db")) {
+    return open_error(kExitData, Code::kDataLoss,
+                      fmt::format("{} is missing. Restore a backup", db_path()));
+  }
+  remove_replaced();
+  for (const char* name : {"db.damaged", "db.copy", "db.links"}) {
+    if (status.ok() && impl_->exists(name)) status = rocksdb::IOStatus::IOError(name);
+  }
+  if (status.ok()) status = impl_->sync_dir(impl_->options.dir);
+  if (!status.ok()) return io_error("remove what is left in", impl_->options.dir, status);
+  return std::nullopt;
+}
+
+std::optional<OpenError> LogDirectory::link_db() const {
+  rocksdb::FileSystem& files = *impl_->fs;
+  std::vector<std::string> names;
+  auto status = files.GetChildren(db_path(), {}, &names, nullptr);
+  if (status.ok()) status = files.CreateDirIfMissing(links_path(), {}, nullptr);
+  for (const std::string& name : names) {
+    // RocksDB opens these two to write in them; every other file it writes is a new one.
+    if (name == "." || name == ".." || name == "LOCK" || name == "LOG") continue;
+    if (status.ok())
+      status = files.LinkFile(db_path() + "/" + name, links_path() + "/" + name, {}, nullptr);
+  }
+  if (!status.ok()) return io_error("link the files of", db_path(), status);
+  return std::nullopt;
+}
+
+std::optional<OpenError> LogDirectory::replace_db(const std::string& by) const {
+  const std::pair<std::string, std::string> renames[] = {
+      {by, copy_path()}, {db_path(), impl_->path("db.damaged")}, {copy_path(), db_path()}};
+  auto status = impl_->sync_dir(by);
+  for (const auto& [from, to] : renames) {
+    if (status.ok() && from != to) status = impl_->fs->RenameFile(from, to, {}, nullptr);
+    if (status.ok()) status = impl_->sync_dir(impl_->options.dir);
+  }
+  if (!status.ok()) return io_error("replace", db_path(), status);
+  return std::nullopt;
+}
+
+void LogDirectory::remove_replaced() const {
+  for (const char* name : {"db.damaged", "db.copy", "db.links"})
+    impl_->remove_dir(impl_->path(name));
 }
 
 void LogDirectory::keep_write_ahead_logs() const {

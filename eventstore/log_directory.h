@@ -30,6 +30,9 @@ inline constexpr int kExitConfig = 78;
 //   wal-kept/   links to the write-ahead logs as they were before the last start
 //   ballast     disk_space.h
 //   .new/       a log that is being created
+//   db.links/   hard links to the files of db/, in which a loss is accepted
+//   db.copy/    what takes the place of db/
+//   db.damaged/ the db/ whose place is taken
 //
 // Thread: caller serialises.
 class LogDirectory {
@@ -54,6 +57,18 @@ class LogDirectory {
   std::optional<OpenError> create_log(std::int64_t now_us) const;
   // Replaces HEAD.
   std::optional<OpenError> write_head(const HeadMark& mark) const;
+  // Another database takes the place of db/, which stays as it is until then. A kill on the way
+  // leaves a log that an open refuses or one that is as it was, and `settle_replacement`, which
+  // comes before the others, finishes what was begun and removes what is left of others.
+  std::optional<OpenError> settle_replacement() const;
+  // db/ by hard links: what a handle on it changes does not change db/.
+  std::optional<OpenError> link_db() const;
+  std::string links_path() const;
+  std::string copy_path() const;
+  // By one of these paths. It must be durable but for its name, and nobody may have either open.
+  std::optional<OpenError> replace_db(const std::string& by) const;
+  // Frees what a replacement leaves behind; only once db/ is known to be the one that counts.
+  void remove_replaced() const;
   // Links the write-ahead logs aside, so that an open that cuts them loses no evidence. Failures
   // are logged.
   void keep_write_ahead_logs() const;

@@ -12,9 +12,8 @@ namespace {
 OpenError refuse(const StoreOptions& options, const std::string& what) {
   return {{Code::kDataLoss,
            fmt::format("the log in {} is not whole: {}. Nothing was changed. Restore the directory "
-                       "or a backup; to go on "
-                       "with what is readable, run `tidegate log accept-loss --data {}`",
-                       options.dir, what, options.dir)},
+                       "or a backup; {}",
+                       options.dir, what, way_out(options.dir))},
           kExitData};
 }
 
@@ -112,6 +111,11 @@ std::variant<Probed, OpenError> probe(const StoreOptions& options, bool create) 
 
 }  // namespace
 
+std::string way_out(const std::string& dir) {
+  return fmt::format("to go on with what is readable, run `tidegate log accept-loss --data {}`",
+                     dir);
+}
+
 Result<LogEnd> find_end(const Storage& storage, const History& history) {
   const Floor floor = history.floor();
   LogEnd end{{floor.sequence - 1, floor.chain_before}, floor.time_before_us};
@@ -139,6 +143,7 @@ std::variant<OpenedLog, OpenError> open_log(const StoreOptions& options, std::in
     probed.mark = *mark;
   } else {
     probed.readable.reset();  // the probe's handle is closed before the next one opens
+    probed.directory->remove_replaced();
     probed.directory->keep_write_ahead_logs();
   }
   auto readable = read_storage(*probed.directory, options, Storage::Mode::kReadWrite);

@@ -27,6 +27,9 @@ std::variant<OpenedLog, OpenError> open_log(const StoreOptions& options, std::in
 // The same as far as it changes nothing, for offline inspection.
 std::variant<OpenedLog, OpenError> open_log_read_only(const StoreOptions& options);
 
+// What to do about a log that is not whole when there is no backup.
+std::string way_out(const std::string& dir);
+
 // The newest event of a log.
 struct LogEnd {
   Head head;

@@ -92,7 +92,8 @@ Chain append_record(std::string& out, Chain before, std::string_view stream, Rev
   out.append(reinterpret_cast<const char*>(&before), kChainBytes);
   append_bytes(out, 1, stream);
   append_number(out, 2, revision);
-  append_number(out, 3, static_cast<std::uint64_t>(append_time_us));
+  // proto3 leaves a zero out; the other fields have no empty value.
+  if (append_time_us != 0) append_number(out, 3, static_cast<std::uint64_t>(append_time_us));
   append_bytes(out, 4, event);
   const Chain chain = XXH3_64bits(out.data() + start, out.size() - start);
   std::memcpy(out.data() + start, &chain, kChainBytes);

@@ -12,6 +12,7 @@
 #include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
@@ -116,7 +117,8 @@ rocksdb::DBOptions db_options(Storage::Mode mode) {
   rocksdb::DBOptions options;
   options.create_if_missing = mode == Storage::Mode::kCreate;
   options.create_missing_column_families = mode == Storage::Mode::kCreate;
-  options.paranoid_checks = true;
+  // One table that is missing or cut would keep all others from being read.
+  options.paranoid_checks = mode != Storage::Mode::kSalvage;
   // Stops at the first damage. Whether what it recovered is enough is decided by comparing it with
   // HEAD (open.cc).
   // To accept a loss, that mode would not do: it refuses a family that is ahead of the damage, as
@@ -254,7 +256,7 @@ Result<std::unique_ptr<Storage>> Storage::open(const std::string& dir, Mode mode
     impl->env = rocksdb::NewCompositeEnv(file_system);
     options.env = impl->env.get();
   }
-  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+  std::vector<rocksdb::ColumnFamilyDescriptor> families = {
       {kFamilyNames[0], log_options(impl->cache)},
       {kFamilyNames[1], index_options(impl->cache, &impl->trimmed_runs)},
       {kFamilyNames[2], small_options(impl->cache)},
@@ -262,6 +264,8 @@ Result<std::unique_ptr<Storage>> Storage::open(const std::string& dir, Mode mode
       {kFamilyNames[4], small_options(impl->cache)},
       {rocksdb::kDefaultColumnFamilyName, small_options(impl->cache)},  // RocksDB insists; empty
   };
+  for (auto& family : families)
+    family.options.disable_auto_compactions = mode == Mode::kSalvage;  // it would meet the damage
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status =
       mode == Mode::kReadOnly
@@ -348,6 +352,44 @@ std::uint64_t Storage::bytes_on_disk() const {
     for (const auto& log : logs) sum += log->SizeFileBytes();
   }
   return sum;
+}
+
+Status Storage::verify_tables() const {
+  std::vector<rocksdb::LiveFileMetaData> files;
+  impl_->db->GetLiveFilesMetaData(&files);
+  for (const auto& file : files) {
+    // Another version of the table can be sound in itself.
+    std::uint64_t bytes = 0;
+    const std::string path = file.directory + "/" + file.relative_filename;
+    const auto measured = impl_->db->GetEnv()->GetFileSize(path, &bytes);
+    if (!measured.ok() || bytes != file.size) {
+      return Error{Code::kDataLoss, fmt::format("the table {} has {} bytes instead of {}",
+                                                file.relative_filename, bytes, file.size)};
+    }
+  }
+  const rocksdb::Status status = impl_->db->VerifyChecksum();
+  if (status.ok()) return {};
+  // A sector that cannot be read is as good as a damaged one.
+  return Error{Code::kDataLoss, fmt::format("cannot read the tables: {}", status.ToString())};
+}
+
+Status Storage::tell_tables_apart() {
+  // While all tables are in level 0 and there are at most three, RocksDB looks into each of them
+  // (FilePicker in 7.8.3); else it goes by their key ranges, which it knows without them. This one
+  // goes to the last level. It is not flushed, because without paranoid_checks a flush that fails
+  // is waited for forever.
+  const std::string path = impl_->db->GetName() + "/below.sst";
+  rocksdb::Options options(impl_->db->GetDBOptions(),
+                           impl_->db->GetOptions(impl_->handle(Family::kLog)));
+  rocksdb::SstFileWriter table(rocksdb::EnvOptions(), options);
+  auto status = table.Open(path);
+  if (status.ok()) status = table.Put(slice(log_key(0)), rocksdb::Slice());
+  if (status.ok()) status = table.Finish();
+  rocksdb::IngestExternalFileOptions ingestion;
+  ingestion.move_files = true;
+  if (status.ok())
+    status = impl_->db->IngestExternalFile(impl_->handle(Family::kLog), {path}, ingestion);
+  return to_status(status, "cannot prepare the tables");
 }
 
 void Storage::set_floor(Sequence floor) {

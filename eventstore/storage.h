@@ -81,8 +81,8 @@ class StorageIterator {
 // Thread: any (internally synchronised).
 class Storage {
  public:
-  // kSalvage goes on behind damage in the write-ahead log: the caller must find out by itself what
-  // follows what.
+  // kSalvage reads what it can: it goes on behind damage in the write-ahead log, so that the caller
+  // must find out by itself what follows what, opens with damaged tables, and lets them alone.
   enum class Mode : std::uint8_t { kCreate, kReadWrite, kReadOnly, kSalvage };
   // kDataLoss when what is there is not a whole database, kUnavailable when the disk fails.
   // `file_system` null: the real one. A read-only handle replays the log in memory and changes no
@@ -118,6 +118,11 @@ class Storage {
   // it compacts.
   Status delete_log_below(Sequence floor);
   std::uint64_t bytes_on_disk() const;
+  // Reads every table: kDataLoss when one is missing or has a block that cannot be read.
+  Status verify_tables() const;
+  // Makes `get` of an event read only the tables that may hold it. For salvage: it writes a row
+  // below every event.
+  Status tell_tables_apart();
 
   // The floor as the index's compaction sees it: runs that end below are dropped.
   void set_floor(Sequence floor);

@@ -46,6 +46,14 @@ TEST_F(DedupeTest, ThePositionOfAnAnswerIsAfterItsLastEvent) {
   EXPECT_EQ(again->position, first->position);
 }
 
+TEST_F(DedupeTest, ThePositionOfAnAnswerIsAfterTheNewestOfItsEvents) {
+  const auto last = publish(make_events("a", "n", 3));
+  const auto again = publish({make_event("a", "n3"), make_event("a", "n1")});
+  EXPECT_EQ(places(again), (Places{-3, -1}));
+  ASSERT_TRUE(last && again);
+  EXPECT_EQ(again->position, last->position);
+}
+
 TEST_F(DedupeTest, ARepetitionWithinARequestIsOneEvent) {
   EXPECT_EQ(places(publish({make_event("a", "1"), make_event("a", "1"), make_event("a", "2")})),
             (Places{1, -1, 2}));

@@ -30,6 +30,22 @@ class OpenTest : public StoreDirTest {
     EXPECT_EQ(before, after) << "a refused opening changed files";
     EXPECT_FALSE(open_error_.empty());
   }
+  bool another_process_can_lock() const {
+    const std::string lock = (dir() / "LOCK").string();
+    const pid_t child = ::fork();
+    if (child == 0) {
+      // Only calls that are safe after a fork: the parent has threads.
+      struct flock request {};
+      request.l_type = F_WRLCK;
+      request.l_whence = SEEK_SET;
+      const int file = ::open(lock.c_str(), O_RDWR);
+      ::_exit(file >= 0 && ::fcntl(file, F_SETLK, &request) == 0 ? 1 : 0);
+    }
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status));
+    return WEXITSTATUS(status) == 1;
+  }
   // The file with the newest events that are not in a table yet.
   fs::path newest_wal() const {
     fs::path newest;
@@ -71,6 +87,20 @@ TEST_F(OpenTest, ASecondOpeningInThisProcessIsBusy) {
   ASSERT_TRUE(std::holds_alternative<EventStore::OpenError>(second));
   EXPECT_EQ(std::get<EventStore::OpenError>(second).exit_code, kBusy);
   EXPECT_EQ(fill("a", 1), 1u) << "the first one is disturbed";
+  EXPECT_FALSE(another_process_can_lock()) << "the refusal has dropped the lock";
+}
+
+TEST_F(OpenTest, ASecondOpeningByAnotherPathIsBusy) {
+  open();
+  StoreOptions other = options_;
+  other.dir = temp_.file("alias");
+  fs::create_directory_symlink(options_.dir, other.dir);
+  auto second = EventStore::open(other);
+  ASSERT_TRUE(std::holds_alternative<EventStore::OpenError>(second));
+  EXPECT_EQ(std::get<EventStore::OpenError>(second).exit_code, kBusy);
+  EXPECT_FALSE(another_process_can_lock()) << "the refusal has dropped the lock";
+  close();
+  EXPECT_TRUE(another_process_can_lock()) << "the lock outlives the store";
 }
 
 TEST_F(OpenTest, ADirectoryThatAnotherProcessHoldsIsBusy) {

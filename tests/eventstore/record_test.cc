@@ -22,7 +22,8 @@ TEST(RecordTest, IsTheGeneratedMessageBehindItsChain) {
   } cases[] = {{"a", 1, 1, 1},
                {"orders.eu.42", 127, 1, 100},
                {"a", 128, 1'700'000'000'000'000, 20'000},
-               {"a", ~Revision{0}, INT64_MAX, 1 << 20}};
+               {"a", ~Revision{0}, INT64_MAX, 1 << 20},
+               {"a", 1, 0, 1}};
   Chain before = chain_of(LogId::parse("abcdefghijklmnop").value());
   for (const auto& tested : cases) {
     const std::string event(tested.event_bytes, 'e');

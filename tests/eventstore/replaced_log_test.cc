@@ -135,6 +135,40 @@ TEST_F(ReplacedLogTest, ALossOnALossKeepsTheWholeLineage) {
   EXPECT_EQ(outcome_of(between), second.fork >= first.fork + 1 ? Outcome::kOk : Outcome::kRewound);
 }
 
+// The fork need not be an event of a stream that goes on beyond it.
+TEST_F(ReplacedLogTest, AStreamThatIsCutEndsWithItsLastEventUpToTheFork) {
+  fill("a", 5);
+  store().wait_for_index();
+  for (int i = 0; i < 20; ++i) fill("b", 5);
+  store().wait_for_index();
+  fill("a", 5);
+  store().wait_for_index();
+  ASSERT_TRUE(store().trim(2));  // writes the index to a table, which is then ahead of the damage
+  copy_dir(options_.dir, temp_.file("dead"));
+  close();
+  copy_dir(temp_.file("dead"), options_.dir);
+  fs::path largest;
+  for (const auto& entry : fs::directory_iterator(fs::path(options_.dir) / "db")) {
+    if (entry.path().extension() != ".log") continue;
+    if (largest.empty() || entry.file_size() > fs::file_size(largest)) largest = entry.path();
+  }
+  ASSERT_FALSE(largest.empty());
+  fs::resize_file(largest, fs::file_size(largest) / 2);
+  ASSERT_EQ(try_open(), 65);
+  const AcceptedLoss loss = accept();
+  ASSERT_GT(loss.fork, 10u);
+  ASSERT_LT(loss.fork, 105u);
+  open();
+  const auto a = store().stream_info("a");
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->last_sequence, 5u);
+  EXPECT_EQ(a->last_revision, 5u);
+  const auto b = store().stream_info("b");
+  ASSERT_TRUE(b);
+  EXPECT_EQ(b->last_sequence, loss.fork);
+  EXPECT_EQ(b->last_revision, loss.fork - 5);
+}
+
 TEST_F(ReplacedLogTest, AcceptLossOfAWholeLogChangesNothing) {
   fill("a", 5);
   close();

@@ -189,7 +189,9 @@ Result<int> accept(Context& context, const Options& options) {
                                Field::string("parent", loss.parent.text()),
                                Field::number("fork_sequence", loss.fork),
                                Field::number("acknowledged_head", loss.acknowledged_head),
-                               Field::number("cursors_moved", loss.cursors_moved)});
+                               Field::number("cursors_moved", loss.cursors_moved),
+                               Field::boolean("cursors_lost", loss.cursors_lost),
+                               Field::boolean("streams_lost", loss.streams_lost)});
 }
 
 using Command = Result<int> (*)(Context&, const Options&);

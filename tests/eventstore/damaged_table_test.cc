@@ -1,0 +1,461 @@
+#include <random>
+
+#include <rocksdb/db.h>
+
+#include "tests/support/store_fixture.h"
+
+// Accepting a loss in a log whose tables are damaged leads out of it, wherever the damage is.
+
+namespace tidegate::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Paths = std::vector<std::string>;
+
+constexpr std::size_t kParts = 3;
+constexpr std::size_t kEventsOfPart = 80;
+
+// Bytes that do not shrink, so that places in a table are places in the log.
+std::string noise(std::mt19937_64& random, std::size_t size) {
+  std::string bytes(size, ' ');
+  for (char& byte : bytes) byte = static_cast<char>('0' + random() % 64);
+  return bytes;
+}
+
+// Changes a bit at this part of the file: 0 is its first byte, 1 its last.
+void flip(const std::string& path, double part) {
+  std::string bytes = read_file(path);
+  const auto place = static_cast<std::size_t>(static_cast<double>(bytes.size() - 1) * part);
+  bytes[place] = static_cast<char>(bytes[place] ^ 1);
+  write_file(path, bytes);
+}
+
+class DamagedTableTest : public StoreDirTest {
+ protected:
+  DamagedTableTest() { owners_ = {"ann"}; }
+
+  Position at(Sequence sequence) { return store().reader().position_at(sequence).value(); }
+
+  // Three tables of the log, of which each holds a part of the events.
+  void write() {
+    std::mt19937_64 random(7);
+    for (std::size_t part = 0; part < kParts; ++part) {
+      for (std::size_t i = 0; i < kEventsOfPart; ++i) {
+        EventBuilder event{.id = fmt::format("{}-{}", part, i)};
+        event.stream = "s." + std::to_string(random() % 5);
+        event.data = noise(random, 1000);
+        ASSERT_TRUE(publish({event.build()}));
+      }
+      reopen();  // writes what was in memory only to a table
+    }
+    written_ = read_log(store()).value();
+    ASSERT_EQ(written_.size(), kParts * kEventsOfPart);
+  }
+
+  // The tables of a column family, oldest first.
+  Paths tables_of(const std::string& family) const {
+    const std::string dir = options_.dir + "/db";
+    std::vector<std::string> names;
+    EXPECT_TRUE(rocksdb::DB::ListColumnFamilies({}, dir, &names).ok());
+    std::vector<rocksdb::ColumnFamilyDescriptor> families;
+    for (const std::string& name : names)
+      families.emplace_back(name, rocksdb::ColumnFamilyOptions());
+    std::vector<rocksdb::ColumnFamilyHandle*> handles;
+    rocksdb::DB* raw = nullptr;
+    EXPECT_TRUE(rocksdb::DB::OpenForReadOnly({}, dir, families, &handles, &raw).ok());
+    const std::unique_ptr<rocksdb::DB> db(raw);
+    Paths paths;
+    std::vector<rocksdb::LiveFileMetaData> files;
+    db->GetLiveFilesMetaData(&files);
+    for (const auto& file : files) {
+      if (file.column_family_name == family) paths.push_back(dir + "/" + file.relative_filename);
+    }
+    for (auto* handle : handles) EXPECT_TRUE(db->DestroyColumnFamilyHandle(handle).ok());
+    std::sort(paths.begin(), paths.end());
+    return paths;
+  }
+
+  AcceptedLoss accept() {
+    auto accepted = accept_loss(options_);
+    if (auto* error = std::get_if<EventStore::OpenError>(&accepted)) {
+      ADD_FAILURE() << error->exit_code << ": " << error->error.message;
+      return {};
+    }
+    return std::get<AcceptedLoss>(accepted);
+  }
+
+  // The log opens, holds what was written up to the fork, and takes more.
+  void expect_led_out(const AcceptedLoss& loss) {
+    for (const char* left : {"db.copy", "db.links", "db.damaged"})
+      EXPECT_FALSE(fs::exists(fs::path(options_.dir) / left)) << left;
+    ASSERT_EQ(try_open(), 0) << open_error_;
+    EXPECT_EQ(store().log_id(), loss.log);
+    const auto left = read_log(store());
+    ASSERT_TRUE(left) << left.error().message;
+    const auto end = written_.begin() + static_cast<std::ptrdiff_t>(loss.fork);
+    EXPECT_EQ(*left, std::vector<LoggedEvent>(written_.begin(), end));
+    EXPECT_EQ(check_invariants(store(), owners_), Paths{});
+    EXPECT_EQ(fill("s.1", 3), loss.fork + 3);
+    reopen();
+    EXPECT_EQ(store().tail().head(), loss.fork + 3);
+  }
+
+  std::vector<LoggedEvent> written_;
+};
+
+struct Damage {
+  const char* name;
+  void (*apply)(const std::string& table);
+  bool is_of_a_block = false;  // other than the first one
+  bool is_harmless = false;
+};
+
+class DamagedLogTableTest : public DamagedTableTest,
+                            public ::testing::WithParamInterface<Damage> {};
+
+TEST_P(DamagedLogTableTest, TheEventsBeforeItAreKept) {
+  write();
+  close();
+  const fs::path intact = temp_.file("intact");
+  copy_dir(options_.dir, intact);
+  ASSERT_EQ(tables_of("log").size(), kParts);
+  for (std::size_t part = 0; part < kParts; ++part) {
+    SCOPED_TRACE(part);
+    close();
+    copy_dir(intact, options_.dir);
+    GetParam().apply(tables_of("log")[part]);
+    const AcceptedLoss loss = accept();
+    EXPECT_EQ(loss.acknowledged_head, written_.size());
+    // Nothing of the tables before is lost, and nothing of those behind is kept.
+    const Sequence before = part * kEventsOfPart;
+    if (GetParam().is_harmless) {
+      EXPECT_EQ(loss.fork, written_.size());
+    } else if (GetParam().is_of_a_block) {
+      EXPECT_GT(loss.fork, before);
+      EXPECT_LT(loss.fork, before + kEventsOfPart);
+    } else {
+      EXPECT_EQ(loss.fork, before);
+    }
+    EXPECT_FALSE(loss.cursors_lost);
+    EXPECT_FALSE(loss.streams_lost);
+    expect_led_out(loss);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, DamagedLogTableTest,
+    ::testing::Values(
+        Damage{"first_block", [](const std::string& table) { flip(table, 0); }},
+        Damage{"a_block_in_the_middle", [](const std::string& table) { flip(table, 0.5); }, true},
+        Damage{"the_last_block", [](const std::string& table) { flip(table, 0.95); }, true},
+        Damage{"the_footer", [](const std::string& table) { flip(table, 1); }},
+        Damage{"cut_in_half",
+               [](const std::string& table) { fs::resize_file(table, fs::file_size(table) / 2); }},
+        Damage{"longer",
+               [](const std::string& table) { write_file(table, read_file(table) + "x"); }, false,
+               true},
+        Damage{"empty", [](const std::string& table) { fs::resize_file(table, 0); }},
+        Damage{"deleted", [](const std::string& table) { fs::remove(table); }}),
+    [](const auto& tested) { return std::string(tested.param.name); });
+
+TEST_F(DamagedTableTest, CursorsPastTheForkAreClampedAndToldOnce) {
+  write();
+  ASSERT_TRUE(store().cursors().seek("ann", "low", at(3)));
+  ASSERT_TRUE(store().cursors().seek("ann", "high", at(190)));
+  const Position high = at(190);
+  close();
+  flip(tables_of("log")[1], 0.5);
+  const AcceptedLoss loss = accept();
+  EXPECT_EQ(loss.cursors_moved, 1u);
+  open();
+  EXPECT_EQ(store().tail().head(), loss.fork);
+  const auto low = store().cursors().open("ann", "low", [] {});
+  ASSERT_TRUE(low && low->state);
+  EXPECT_EQ(low->state->position.sequence, 3u);
+  EXPECT_EQ(low->state->lapsed_from, 0u);
+  const auto moved = store().cursors().open("ann", "high", [] {});
+  ASSERT_TRUE(moved && moved->state);
+  EXPECT_EQ(moved->state->position, at(loss.fork));
+  EXPECT_EQ(moved->state->lapsed_from, high.sequence);
+  const auto again = store().cursors().open("ann", "high", [] {});
+  ASSERT_TRUE(again && again->state);
+  EXPECT_EQ(again->state->lapsed_from, 0u) << "told twice";
+}
+
+TEST_F(DamagedTableTest, ADamagedIndexIsDerivedAnew) {
+  write();
+  const auto before = store().list_streams("", "", 100);
+  ASSERT_TRUE(before);
+  close();
+  const Paths tables = tables_of("index");
+  ASSERT_FALSE(tables.empty());
+  for (const std::string& table : tables) flip(table, 0.1);
+  const AcceptedLoss loss = accept();
+  EXPECT_EQ(loss.fork, written_.size());
+  EXPECT_FALSE(loss.streams_lost);
+  ASSERT_EQ(try_open(), 0) << open_error_;
+  const auto after = store().list_streams("", "", 100);
+  ASSERT_TRUE(after);
+  ASSERT_EQ(after->size(), before->size());
+  for (std::size_t i = 0; i < after->size(); ++i) {
+    EXPECT_EQ((*after)[i].name, (*before)[i].name);
+    EXPECT_EQ((*after)[i].last_revision, (*before)[i].last_revision);
+    EXPECT_EQ((*after)[i].last_sequence, (*before)[i].last_sequence);
+  }
+  expect_led_out(loss);
+}
+
+// Below the floor the index is all that is known; a stream with events above it goes on.
+TEST_F(DamagedTableTest, ADamagedIndexOfATrimmedLogLosesAtMostStreamsThatAreTrimmedWhole) {
+  fill("gone", 10);
+  fill("goes.on", 10);
+  ASSERT_EQ(store().trim(16).value(), 16u);
+  fill("goes.on", 10);
+  close();
+  for (const std::string& table : tables_of("index")) fs::resize_file(table, 10);
+  const AcceptedLoss loss = accept();
+  EXPECT_EQ(loss.fork, 30u);
+  EXPECT_TRUE(loss.streams_lost);
+  ASSERT_EQ(try_open(), 0) << open_error_;
+  EXPECT_EQ(store().floor(), 16u);
+  EXPECT_EQ(contents().size(), 15u);
+  EXPECT_EQ(check_invariants(store()), Paths{});
+  const auto next =
+      publish({make_event("goes.on", "x")}, {{"goes.on", Check::Kind::kRevision, 20}});
+  ASSERT_TRUE(next) << next.error().message;
+  EXPECT_EQ(next->events[0].revision, 21u);
+  EXPECT_EQ(fill("gone", 1), 32u);
+}
+
+TEST_F(DamagedTableTest, ADamagedLogThatIsTrimmedKeepsTheRevisionsBelowItsFloor) {
+  fill("gone", 10);
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 100; ++i) {
+    EventBuilder event{.id = std::to_string(i), .stream = "a", .data = noise(random, 1000)};
+    ASSERT_TRUE(publish({event.build()}));
+  }
+  ASSERT_EQ(store().trim(16).value(), 16u);
+  reopen();
+  close();
+  const Paths tables = tables_of("log");
+  ASSERT_FALSE(tables.empty());
+  flip(tables.back(), 0.5);
+  const AcceptedLoss loss = accept();
+  EXPECT_GT(loss.fork, 16u);
+  EXPECT_LT(loss.fork, 110u);
+  EXPECT_FALSE(loss.streams_lost);
+  ASSERT_EQ(try_open(), 0) << open_error_;
+  EXPECT_EQ(contents().size(), loss.fork - 15);
+  const auto gone = store().stream_info("gone");
+  ASSERT_TRUE(gone);
+  EXPECT_EQ(gone->last_revision, 10u);
+  const auto a = store().stream_info("a");
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->last_sequence, loss.fork);
+  EXPECT_EQ(a->last_revision, loss.fork - 10);
+}
+
+TEST_F(DamagedTableTest, CursorsBesideADamagedBlockAreKept) {
+  write();
+  std::mt19937_64 random(5);
+  constexpr int kCursors = 400;
+  for (int i = 0; i < kCursors; ++i) {
+    ASSERT_TRUE(store().cursors().seek("ann", fmt::format("{:03}-{}", i, noise(random, 100)),
+                                       at(static_cast<Sequence>(i % 200))));
+  }
+  reopen();
+  close();
+  const Paths tables = tables_of("cursors");
+  ASSERT_FALSE(tables.empty());
+  flip(tables.back(), 0.5);
+  const AcceptedLoss loss = accept();
+  EXPECT_EQ(loss.fork, written_.size());
+  EXPECT_TRUE(loss.cursors_lost);
+  expect_led_out(loss);
+  const auto cursors = store().cursors().list("ann", "", "", kCursors);
+  ASSERT_TRUE(cursors);
+  EXPECT_GT(cursors->size(), kCursors / 2u);
+  EXPECT_LT(cursors->size(), static_cast<std::size_t>(kCursors));
+}
+
+TEST_F(DamagedTableTest, WithoutItsMetaDataNothingCanBeDone) {
+  write();
+  close();
+  for (const std::string& table : tables_of("meta")) flip(table, 0);
+  const std::string intact = temp_.file("intact");
+  copy_dir(options_.dir + "/db", intact);
+  ASSERT_EQ(try_open(), 65);
+  const auto accepted = accept_loss(options_);
+  const auto* error = std::get_if<EventStore::OpenError>(&accepted);
+  ASSERT_NE(error, nullptr);
+  EXPECT_EQ(error->exit_code, 65);
+  EXPECT_NE(error->error.message.find("backup"), std::string::npos) << error->error.message;
+  EXPECT_EQ(files_below(options_.dir + "/db"), files_below(intact));
+  expects_fatal_ = true;  // there is no log to look at in the end
+}
+
+TEST_F(DamagedTableTest, TooLittleRoomForTheCopyIsToldAndChangesNothing) {
+  write();
+  close();
+  flip(tables_of("log")[1], 0.5);
+  options_.free_bytes = [dir = options_.dir](const std::string&) {
+    return fs::exists(dir + "/db.copy") ? std::uint64_t{1} << 20 : std::uint64_t{1} << 40;
+  };
+  const auto before = files_below(options_.dir + "/db");
+  const auto accepted = accept_loss(options_);
+  const auto* error = std::get_if<EventStore::OpenError>(&accepted);
+  ASSERT_NE(error, nullptr);
+  EXPECT_EQ(error->exit_code, 73);
+  EXPECT_NE(error->error.message.find("room"), std::string::npos) << error->error.message;
+  EXPECT_FALSE(fs::exists(options_.dir + "/db.copy")) << "it takes up the room that is wanted";
+  EXPECT_EQ(files_below(options_.dir + "/db"), before);
+  options_.free_bytes = [](const std::string&) { return std::uint64_t{1} << 40; };
+  expect_led_out(accept());
+}
+
+// Killed anywhere
+// -----------------------------------------------------------------------------------
+
+using Cut = SimulatedDisk::Cut;
+
+// A log on a simulated disk, in which accepting a loss is cut at each of its changes in turn.
+class CutAcceptanceTest : public StoreTest {
+ protected:
+  // Changes a byte in the middle of the largest file of a kind.
+  void damage(const std::string& ending) {
+    std::pair<std::size_t, std::string> largest;
+    for (const auto& [path, bytes] : disk_->files()) {
+      if (path.starts_with("/data/db/") && path.ends_with(ending))
+        largest = std::max(largest, {bytes.size(), path});
+    }
+    SimulatedDisk::NodeRef file;
+    ASSERT_EQ(disk_->open(disk_->run(), largest.second, file), SimulatedDisk::Outcome::kOk);
+    const auto bytes = disk_->files().at(largest.second);
+    const char changed = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+    disk_->write(disk_->run(), file, bytes.size() / 2, std::string_view(&changed, 1));
+    disk_->sync(disk_->run(), largest.second, file);
+  }
+
+  // A log of 60 events with the damage.
+  void write(const std::string& ending) {
+    std::mt19937_64 random(7);
+    std::vector<NewEvent> events;
+    for (int i = 0; i < 60; ++i) {
+      EventBuilder event{.id = std::to_string(i), .data = noise(random, 1000)};
+      events.push_back(event.build());
+      if (events.size() == 5) ASSERT_TRUE(publish(std::exchange(events, {})));
+    }
+    ASSERT_TRUE(store().cursors().seek("ann", "c", store().reader().position_at(60).value()));
+    written_ = read_log(store()).value();
+    if (ending == ".sst") {
+      reopen();
+      close();
+    } else {
+      expects_fatal_ = true;  // the store lives on for a moment
+      disk_->cut(Cut::kProcess);
+      close();
+    }
+    disk_->restart();
+    damage(ending);
+    files_ = disk_->files();
+  }
+
+  // The same on a disk of its own.
+  void put_on_new_disk(std::uint64_t seed) {
+    disk_ = std::make_shared<SimulatedDisk>(seed);
+    const auto run = disk_->run();
+    SimulatedDisk::NodeRef node;
+    for (const char* dir : {"/", "/data", "/data/db"}) {
+      disk_->make_dir(run, dir);
+      for (const auto& [path, bytes] : files_) {
+        if (fs::path(path).parent_path() != dir) continue;
+        ASSERT_EQ(disk_->create(run, path, true, node), SimulatedDisk::Outcome::kOk);
+        disk_->append(run, node, bytes);
+        disk_->sync(run, path, node);
+      }
+    }
+    for (const char* dir : {"/data/db", "/data", "/"}) {
+      ASSERT_EQ(disk_->open(run, dir, node), SimulatedDisk::Outcome::kOk);
+      disk_->sync_dir(run, node);
+    }
+    disk_->restart();
+  }
+
+  std::variant<AcceptedLoss, EventStore::OpenError> accept() {
+    options_.file_system = file_system_of(disk_);
+    return accept_loss(options_);
+  }
+
+  // The log is refused, or it is the prefix; and accepting once more leads to the prefix.
+  void expect_way_out(Sequence fork) {
+    const int code = try_open();
+    if (code != 0) {
+      EXPECT_EQ(code, 65) << open_error_;
+      EXPECT_NE(open_error_.find("accept-loss"), std::string::npos) << open_error_;
+      auto again = accept();
+      ASSERT_TRUE(std::holds_alternative<AcceptedLoss>(again)) << std::get<1>(again).error.message;
+      EXPECT_EQ(std::get<0>(again).fork, fork);
+      ASSERT_EQ(try_open(), 0) << open_error_;
+    }
+    const auto end = written_.begin() + static_cast<std::ptrdiff_t>(fork);
+    const auto left = read_log(store());
+    ASSERT_TRUE(left) << left.error().message;
+    EXPECT_EQ(*left, std::vector<LoggedEvent>(written_.begin(), end));
+    EXPECT_GE(store().log_info()->lineage.size(), 2u);
+    const auto cursor = store().cursors().open("ann", "c", [] {});
+    ASSERT_TRUE(cursor && cursor->state);
+    EXPECT_EQ(cursor->state->position.sequence, fork);
+    EXPECT_EQ(cursor->state->lapsed_from, 60u);
+    EXPECT_EQ(fill("a", 1), fork + 1);
+    close();
+    for (const auto& [path, bytes] : disk_->files())
+      EXPECT_TRUE(!path.starts_with("/data/db.")) << path << " is left";
+  }
+
+  std::map<std::string, std::string> files_;
+  std::vector<LoggedEvent> written_;
+};
+
+struct CutCase {
+  const char* name;
+  const char* ending;  // of the file that is damaged
+  Cut kind;
+};
+
+class CutAcceptanceCaseTest : public CutAcceptanceTest,
+                              public ::testing::WithParamInterface<CutCase> {};
+
+TEST_P(CutAcceptanceCaseTest, LeavesAWayOut) {
+  const auto& [name, ending, kind] = GetParam();
+  write(ending);
+  put_on_new_disk(1);
+  const auto whole = accept();
+  ASSERT_TRUE(std::holds_alternative<AcceptedLoss>(whole)) << std::get<1>(whole).error.message;
+  const Sequence fork = std::get<0>(whole).fork;
+  ASSERT_GT(fork, 5u);
+  ASSERT_LT(fork, 60u);
+  const std::uint64_t changes = disk_->operations();
+  expect_way_out(fork);
+  // Each of the last changes, where the databases change places, and every so many of the others.
+  const std::uint64_t step = kind == Cut::kPower ? 9 : 23;
+  for (std::uint64_t at = 1; at <= changes && !HasFailure(); at += at + 40 < changes ? step : 1) {
+    SCOPED_TRACE(fmt::format("{}: cut at change {} of {}", name, at, changes));
+    put_on_new_disk(at);
+    disk_->cut_at(at, kind);
+    accept();
+    if (!disk_->is_off()) disk_->cut(kind);  // threads of RocksDB make the count vary
+    disk_->restart();
+    expect_way_out(fork);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cuts, CutAcceptanceCaseTest,
+    ::testing::Values(CutCase{"table_and_power", ".sst", Cut::kPower},
+                      CutCase{"table_and_process", ".sst", Cut::kProcess},
+                      CutCase{"write_ahead_log_and_power", ".log", Cut::kPower},
+                      CutCase{"write_ahead_log_and_process", ".log", Cut::kProcess}),
+    [](const auto& tested) { return std::string(tested.param.name); });
+
+}  // namespace
+}  // namespace tidegate::test
