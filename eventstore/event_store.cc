@@ -29,7 +29,7 @@ namespace {
 // writes what there is.
 constexpr Sequence kIndexStepEvents = 16'384;
 constexpr std::int64_t kIndexStepMs = 100;
-// DESIGN section 3: how far its file may be behind.
+// How far its file may be behind (docs/storage-format.md).
 constexpr Sequence kIndexFlushEvents = 500'000;
 constexpr std::int64_t kIndexFlushMs = 30'000;
 constexpr std::int64_t kHeadSyncMs = 1000;
@@ -167,6 +167,7 @@ void EventStore::Parts::start() {
       std::move(sequencing),
       LocalSequencer::Parts{*log.storage, tail, index, cursors, *log.head_file, disk_space, dedupe,
                             *options.clock, *options.probe});
+  log.storage->on_write_failed([this](const Error& error) { sequencer->fail(error); });
   read_pool = std::make_unique<ReadPool>(options.replay_threads);
   upkeep = std::thread([this] { run_upkeep(); });
 }

@@ -59,8 +59,33 @@ Result<Chain> chain_at(const Readable& readable, Sequence sequence) {
   return record->chain;
 }
 
+// The first event that is missing although later ones are there. The write-ahead log has several
+// files; when one of them is gone or ends early, RocksDB goes on with the next without a word.
+// Missing tables it notices by itself, so only what was replayed is looked at.
+Result<std::optional<Sequence>> first_hole(const Readable& readable) {
+  const auto rows = readable.storage->iterate(
+      Family::kLog, {.lower = log_key(readable.history->floor().sequence), .unflushed = true});
+  rows->seek_to_first();
+  if (!rows->is_valid()) return std::optional<Sequence>();
+  Sequence expected = read_big_endian(rows->key());
+  if (expected > readable.history->floor().sequence) {
+    auto before = readable.storage->get(Family::kLog, log_key(expected - 1));
+    if (!before) return std::move(before).error();
+    if (!before->has_value()) return std::optional<Sequence>(expected - 1);
+  }
+  for (; rows->is_valid(); rows->next(), ++expected) {
+    if (read_big_endian(rows->key()) != expected) return std::optional<Sequence>(expected);
+  }
+  auto status = rows->status();
+  if (!status) return std::move(status).error();
+  return std::optional<Sequence>();
+}
+
 // What is missing of what HEAD promises; empty when nothing is.
 std::string missing_of(const Readable& readable, const HeadMark& mark) {
+  auto hole = first_hole(readable);
+  if (!hole) return hole.error().message;
+  if (hole->has_value()) return fmt::format("event {} is missing before later ones", **hole);
   if (mark.log != readable.history->log_id()) {
     return fmt::format("HEAD belongs to the log {}, the data to {}", mark.log.text(),
                        readable.history->log_id().text());

@@ -20,8 +20,10 @@ struct OpenedLog {
   std::int64_t last_time_us = 0;
 };
 
-// The opening sequence of DESIGN section 3: lock, FORMAT, free space, read-only probe, comparison
-// with HEAD, and only then an open that may write. Creates the log when there is none.
+// The opening sequence (docs/storage-format.md): lock, FORMAT, free space, read-only probe,
+// comparison with HEAD, and only then an open that may write. Creates the log when there is none.
+// It blocks on the disk for as long as the replay of the write-ahead log takes, twice.
+// Thread: caller serialises (all functions of this file).
 std::variant<OpenedLog, OpenError> open_log(const StoreOptions& options, std::int64_t now_us);
 
 // The same as far as it changes nothing, for offline inspection.

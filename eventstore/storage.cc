@@ -153,6 +153,7 @@ struct Storage::Impl {
   TrimmedRuns trimmed_runs{floor};
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;  // families, then "default"
+  std::function<void(const Error&)> write_failed;
 
   rocksdb::ColumnFamilyHandle* handle(Family family) const {
     return handles[static_cast<std::size_t>(family)];
@@ -277,24 +278,34 @@ Result<std::unique_ptr<Storage>> Storage::open(const std::string& dir, Mode mode
   return std::unique_ptr<Storage>(new Storage(std::move(impl)));
 }
 
+void Storage::on_write_failed(std::function<void(const Error&)> failed) {
+  impl_->write_failed = std::move(failed);
+}
+
+Status Storage::written(Status status) const {
+  if (!status && impl_->write_failed) impl_->write_failed(status.error());
+  return status;
+}
+
 Status Storage::write_synced(StorageBatch& batch) {
   rocksdb::WriteOptions options;
   options.sync = true;
-  return to_status(impl_->db->Write(options, &batch.impl_->batch), "cannot write the log");
+  return written(to_status(impl_->db->Write(options, &batch.impl_->batch), "cannot write the log"));
 }
 
 Status Storage::write_unsynced(StorageBatch& batch) {
-  return to_status(impl_->db->Write({}, &batch.impl_->batch), "cannot write the log");
+  return written(to_status(impl_->db->Write({}, &batch.impl_->batch), "cannot write the log"));
 }
 
 Status Storage::sync() {
-  return to_status(impl_->db->SyncWAL(), "cannot sync the log");
+  return written(to_status(impl_->db->SyncWAL(), "cannot sync the log"));
 }
 
 Status Storage::write_unlogged(StorageBatch& batch) {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
-  return to_status(impl_->db->Write(options, &batch.impl_->batch), "cannot write the index");
+  return written(
+      to_status(impl_->db->Write(options, &batch.impl_->batch), "cannot write the index"));
 }
 
 Result<std::optional<std::string>> Storage::get(Family family, std::string_view key) const {
@@ -319,6 +330,7 @@ std::unique_ptr<StorageIterator> Storage::iterate(Family family, Range range) co
     options.fill_cache = false;
     options.readahead_size = kMiB;
   }
+  if (made->range.unflushed) options.read_tier = rocksdb::kMemtableTier;
   made->iterator.reset(impl_->db->NewIterator(options, impl_->handle(family)));
   return std::unique_ptr<StorageIterator>(new StorageIterator(std::move(made)));
 }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -93,6 +94,10 @@ class Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
+  // Called, on the writing thread, when any write below fails: whoever began it, the log cannot go
+  // on. To be set before other threads write.
+  void on_write_failed(std::function<void(const Error&)> failed);
+
   // Returns when the batch and all before it are on disk. After an error nothing is known of the
   // batch, and every later write fails: the caller must stop acknowledging for good.
   Status write_synced(StorageBatch& batch);
@@ -110,6 +115,7 @@ class Storage {
     std::string lower = {};
     std::string upper = {};   // empty: no bound
     bool sequential = false;  // reads ahead, leaves the block cache alone
+    bool unflushed = false;   // only what no table holds yet: after an open, what was replayed
   };
   std::unique_ptr<StorageIterator> iterate(Family family, Range range) const;
 
@@ -130,6 +136,7 @@ class Storage {
  private:
   friend class StorageBatch;
   struct Impl;
+  Status written(Status status) const;
   explicit Storage(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -109,5 +109,49 @@ TEST_P(DamageTest, IsNeverSilent) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, DamageTest, ::testing::Values(0, 1));
 
+// RocksDB itself goes on behind a write-ahead log that is gone, or that ends early, when there is a
+// later one: the newest events are there, and HEAD is content.
+class SeveralLogsTest : public StoreDirTest {
+ protected:
+  void SetUp() override {
+    for (Sequence floor = 2; floor < 6; ++floor) {
+      fill("a", 50);
+      // Flushes the index, and with that a new write-ahead log begins.
+      ASSERT_TRUE(store().trim(floor));
+    }
+    fill("a", 50);
+    copy_dir(options_.dir, temp_.file("intact"));
+    close();
+  }
+  std::vector<std::string> write_ahead_logs() {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(temp_.file("intact") + "/db"))
+      if (entry.path().extension() == ".log") names.push_back(entry.path().filename().string());
+    return names;
+  }
+};
+
+TEST_F(SeveralLogsTest, AreAllNeeded) {
+  const std::vector<std::string> names = write_ahead_logs();
+  ASSERT_GE(names.size(), 4u);
+  for (const std::string& name : names) {
+    for (const bool is_gone : {true, false}) {
+      SCOPED_TRACE(name + (is_gone ? " gone" : " cut"));
+      close();
+      copy_dir(temp_.file("intact"), options_.dir);
+      const fs::path file = fs::path(options_.dir) / "db" / name;
+      const auto bytes = fs::file_size(file);
+      ASSERT_GT(bytes, 0u);
+      is_gone ? fs::remove(file) : (fs::resize_file(file, bytes / 2), true);
+      ASSERT_EQ(try_open(), 65) << "events are missing, and nobody says so";
+      const auto accepted = accept_loss(options_);
+      ASSERT_TRUE(std::holds_alternative<AcceptedLoss>(accepted));
+      EXPECT_LT(std::get<AcceptedLoss>(accepted).fork, 250u);
+      EXPECT_EQ(check_invariants(open()), std::vector<std::string>{});
+      EXPECT_EQ(store().tail().head(), std::get<AcceptedLoss>(accepted).fork);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tidegate::test

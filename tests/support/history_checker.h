@@ -19,7 +19,7 @@ std::uint64_t event_hash(std::string_view stream, std::string_view type, std::st
                          std::string_view data);
 
 // Whether a pattern (`*` one token, `>` one or more trailing tokens) matches a stream: written for
-// this file, from DESIGN's words, to be compared with the product's own.
+// this file, from docs/storage-format.md's words, to be compared with the product's own.
 bool pattern_matches(std::string_view pattern, std::string_view stream);
 
 struct SentEvent {
