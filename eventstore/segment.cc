@@ -6,18 +6,18 @@
 #include "eventstore/base/check.h"
 
 namespace tidegate {
+namespace {
+
+constexpr std::size_t kEncodedBlockBytesMin = std::size_t{4} << 10;
+constexpr std::size_t kEncodedBlockBytesMax = std::size_t{256} << 10;
+
+}  // namespace
 
 Segment::Segment(std::size_t bytes_max, std::size_t events_max)
     : bytes_max_(bytes_max), events_max_(events_max) {
   TG_CHECK(events_max > 0);
   entries_ = std::make_unique<Entry[]>(events_max);
   fixed_bytes_ = events_max * sizeof(Entry);
-}
-
-Segment::~Segment() {
-  for (std::size_t i = 0; i < appended_; ++i) {
-    for (const auto& slot : entries_[i].encoded) delete slot.load(std::memory_order_relaxed);
-  }
 }
 
 bool Segment::append(const RecordView& record) {
@@ -62,17 +62,27 @@ std::size_t Segment::index_after(Sequence sequence) const {
 }
 
 std::string_view Segment::store_encoded(std::size_t index, WireForm form,
-                                        std::unique_ptr<std::string> made) const {
-  auto& slot = entries_[index].encoded[static_cast<std::size_t>(form)];
-  const std::string* expected = nullptr;
-  // Release: the string is complete before others see it. Acquire: when another thread was first,
-  // its string is.
-  if (!slot.compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel,
-                                    std::memory_order_acquire)) {
-    return *expected;
+                                        std::string_view made) const {
+  EncodedSlot& slot = entries_[index].encoded[static_cast<std::size_t>(form)];
+  EncodedArena& arena = encoded_arenas_[static_cast<std::size_t>(form)];
+  const std::lock_guard lock(arena.mutex);
+  // Another thread may have been first.
+  if (const char* have = slot.bytes.load(std::memory_order_relaxed)) return {have, slot.size};
+  if (made.size() > arena.block_bytes - arena.used) {
+    const std::size_t grown =
+        std::clamp(arena.block_bytes * 2, kEncodedBlockBytesMin, kEncodedBlockBytesMax);
+    arena.block_bytes = std::max(grown, made.size());
+    arena.used = 0;
+    arena.blocks.push_back(std::make_unique_for_overwrite<char[]>(arena.block_bytes));
+    encoded_bytes_.fetch_add(arena.block_bytes, std::memory_order_relaxed);
   }
-  encoded_bytes_.fetch_add(made->capacity() + sizeof(std::string), std::memory_order_relaxed);
-  return *made.release();
+  char* const place = arena.blocks.back().get() + arena.used;
+  std::memcpy(place, made.data(), made.size());
+  arena.used += made.size();
+  slot.size = static_cast<std::uint32_t>(made.size());
+  // Pairs with the acquire in `encoded`: the bytes and the size are there.
+  slot.bytes.store(place, std::memory_order_release);
+  return {place, made.size()};
 }
 
 std::string_view Segment::copy_in(std::string_view bytes) {

@@ -3,8 +3,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "eventstore/types.h"
 
@@ -37,7 +39,6 @@ class Segment {
  public:
   // `bytes_max` and `events_max` bound what is appended; both are allocated at once.
   Segment(std::size_t bytes_max, std::size_t events_max);
-  ~Segment();
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
 
@@ -59,15 +60,16 @@ class Segment {
 
   // The event's bytes in a wire form: what an earlier call stored, or else what `encode(record,
   // out)` appends to `out`. The view lives as long as the segment. Two threads may encode at the
-  // same time; one result is kept.
+  // same time; one result is kept. Events that are encoded one after the other lie one after the
+  // other, so that a reader of a whole run sends one piece of memory.
   template <typename Encode>
   std::string_view encoded(std::size_t index, WireForm form, Encode&& encode) const {
-    const auto& slot = entries_[index].encoded[static_cast<std::size_t>(form)];
+    const EncodedSlot& slot = entries_[index].encoded[static_cast<std::size_t>(form)];
     // Pairs with the release in `store_encoded`.
-    if (const std::string* have = slot.load(std::memory_order_acquire)) return *have;
-    auto made = std::make_unique<std::string>();
-    encode(entries_[index].record, *made);
-    return store_encoded(index, form, std::move(made));
+    if (const char* have = slot.bytes.load(std::memory_order_acquire)) return {have, slot.size};
+    std::string made;
+    encode(entries_[index].record, made);
+    return store_encoded(index, form, made);
   }
 
   // Memory held, encoded forms included.
@@ -76,13 +78,25 @@ class Segment {
   }
 
  private:
+  // `size` is written before `bytes`, under the lock of the form's arena.
+  struct EncodedSlot {
+    std::atomic<const char*> bytes = nullptr;
+    std::uint32_t size = 0;
+  };
   struct Entry {
     RecordView record;
-    mutable std::atomic<const std::string*> encoded[kWireForms] = {};
+    mutable EncodedSlot encoded[kWireForms];
+  };
+  // Where the encoded events of a form lie. Blocks grow, so that one event of a large segment costs
+  // little and a whole segment has few seams.
+  struct EncodedArena {
+    std::mutex mutex;
+    std::vector<std::unique_ptr<char[]>> blocks;
+    std::size_t block_bytes = 0;  // of the last block
+    std::size_t used = 0;         // of the last block
   };
 
-  std::string_view store_encoded(std::size_t index, WireForm form,
-                                 std::unique_ptr<std::string> made) const;
+  std::string_view store_encoded(std::size_t index, WireForm form, std::string_view made) const;
   std::string_view copy_in(std::string_view bytes);
 
   const std::size_t bytes_max_;
@@ -94,6 +108,7 @@ class Segment {
   std::size_t appended_ = 0;           // filling thread only
   std::atomic<std::size_t> count_{0};  // visible; release by `publish`, acquire by readers
   std::size_t fixed_bytes_ = 0;
+  mutable EncodedArena encoded_arenas_[kWireForms];
   mutable std::atomic<std::size_t> encoded_bytes_{0};
 };
 

@@ -148,10 +148,16 @@ EventsMessage::EventsMessage(WireForm form, std::string_view subscription_id)
 
 void EventsMessage::add(std::string_view event, const SegmentRef& pin) {
   // Every event of the JSON form begins with the comma that separates it from the one before.
-  if (form_ == WireForm::kJson && events_.empty()) event.remove_prefix(1);
-  events_.push_back(event);
+  if (form_ == WireForm::kJson && events_ == 0) event.remove_prefix(1);
+  ++events_;
   bytes_ += event.size();
-  if (pins_.empty() || pins_.back() != pin) pins_.push_back(pin);
+  if (pins_.empty() || pins_.back() != pin) {
+    pins_.push_back(pin);
+  } else if (std::string_view& run = runs_.back(); run.data() + run.size() == event.data()) {
+    run = {run.data(), run.size() + event.size()};
+    return;
+  }
+  runs_.push_back(event);
 }
 
 OutgoingMessage EventsMessage::finish(std::string_view position) && {
@@ -163,9 +169,9 @@ OutgoingMessage EventsMessage::finish(std::string_view position) && {
   message.own.reserve(2);
   message.own.push_back(std::move(envelope.before));
   message.own.push_back(std::move(envelope.after));
-  message.pieces.reserve(events_.size() + 2);
+  message.pieces.reserve(runs_.size() + 2);
   message.pieces.push_back(message.own[0]);
-  message.pieces.insert(message.pieces.end(), events_.begin(), events_.end());
+  message.pieces.insert(message.pieces.end(), runs_.begin(), runs_.end());
   message.pieces.push_back(message.own[1]);
   message.pins = std::move(pins_);
   return message;

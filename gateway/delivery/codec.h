@@ -42,7 +42,7 @@ class EventsMessage {
 
   // `event` must stay alive until the message is sent: `pin` is the segment that holds it.
   void add(std::string_view event, const SegmentRef& pin);
-  std::size_t events() const { return events_.size(); }
+  std::size_t events() const { return events_; }
   std::size_t bytes() const { return bytes_; }
   // `position`: after the last event.
   OutgoingMessage finish(std::string_view position) &&;
@@ -50,7 +50,8 @@ class EventsMessage {
  private:
   WireForm form_;
   std::string id_;
-  std::vector<std::string_view> events_;
+  std::size_t events_ = 0;
+  std::vector<std::string_view> runs_;  // of events that lie one after the other in memory
   std::vector<SegmentRef> pins_;
   std::size_t bytes_ = 0;
 };

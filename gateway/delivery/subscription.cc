@@ -58,39 +58,50 @@ void Subscription::offer(const SegmentRef& segment, std::size_t index, const Rec
   if (state_ != State::kLive || record.sequence <= place_.sequence) return;
   if (!settings_.filter.matches_type(record.type)) return;
   const std::size_t batch_events = session_.loop().limits.batch_events;
-  if (list_.size() >= batch_events || is_window_full(list_.size())) {
+  if (listed_ >= batch_events || is_window_full(listed_)) {
     fall_behind();
     return;
   }
   if (list_.empty()) place_ = later_of(place_, session_.loop().before_dispatched());
   if (pins_.empty() || pins_.back() != segment) pins_.push_back(segment);
-  list_.push_back(
-      {static_cast<std::uint32_t>(pins_.size() - 1), static_cast<std::uint32_t>(index)});
+  const auto pin = static_cast<std::uint32_t>(pins_.size() - 1);
+  if (!list_.empty() && list_.back().pin == pin && list_.back().end() == index) {
+    ++list_.back().count;
+  } else {
+    list_.push_back({pin, static_cast<std::uint32_t>(index), 1});
+  }
+  ++listed_;
   if (session_.is_writing()) return;
   session_.loop().wake(session_);
-  if (list_.size() == batch_events) session_.loop().serve_soon(session_);
+  if (listed_ == batch_events) session_.loop().serve_soon(session_);
 }
 
 void Subscription::fill_live(EventsMessage& message) {
-  std::size_t taken = 0;
-  for (; taken < list_.size(); ++taken) {
-    const Listed& listed = list_[taken];
-    const SegmentRef& segment = pins_[listed.pin];
-    if (!take(segment, listed.index, message)) break;
-    place_ = place_of(segment->record(listed.index));
+  std::size_t done = 0;
+  for (; done < list_.size(); ++done) {
+    Run& run = list_[done];
+    const SegmentRef& segment = pins_[run.pin];
+    while (run.count > 0 && take(segment, run.first, message)) {
+      place_ = last_filled_;
+      ++run.first;
+      --run.count;
+      --listed_;
+    }
+    if (run.count > 0) break;
   }
-  if (taken == list_.size()) {
+  if (done == list_.size()) {
     clear_list();
     return;
   }
-  list_.erase(list_.begin(), list_.begin() + static_cast<std::ptrdiff_t>(taken));
+  list_.erase(list_.begin(), list_.begin() + static_cast<std::ptrdiff_t>(done));
   const std::uint32_t unused = list_.front().pin;
   pins_.erase(pins_.begin(), pins_.begin() + unused);
-  for (Listed& listed : list_) listed.pin -= unused;
+  for (Run& run : list_) run.pin -= unused;
 }
 
 void Subscription::clear_list() {
   list_.clear();
+  listed_ = 0;
   pins_.clear();
 }
 

@@ -122,9 +122,13 @@ class Subscription final : public Interested {
   bool is_indexed = false;
 
  private:
-  struct Listed {
+  // Events that follow one another in a segment.
+  struct Run {
     std::uint32_t pin = 0;
-    std::uint32_t index = 0;
+    std::uint32_t first = 0;
+    std::uint32_t count = 0;
+
+    std::size_t end() const { return std::size_t{first} + count; }
   };
 
   void fill_live(EventsMessage& message);
@@ -147,7 +151,8 @@ class Subscription final : public Interested {
   Place last_filled_;
 
   // LIVE: matching events after place_, at most limits.batch_events. Each segment is pinned once.
-  std::vector<Listed> list_;
+  std::vector<Run> list_;
+  std::size_t listed_ = 0;  // events in it
   std::vector<SegmentRef> pins_;
 
   // BEHIND: what a read brought and is not used up.
