@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <unordered_map>
 #include <utility>
 
+#include <absl/container/flat_hash_map.h>
 #include <fmt/format.h>
 
 #include "eventstore/base/log.h"
@@ -275,7 +275,7 @@ Result<std::vector<LocalSequencer::Judged>> LocalSequencer::judge_duplicates(
   struct HashOfKey {
     std::size_t operator()(const DedupeWindow::Key& key) const { return key.low; }
   };
-  std::unordered_map<DedupeWindow::Key, std::size_t, HashOfKey> first_use;
+  absl::flat_hash_map<DedupeWindow::Key, std::size_t, HashOfKey> first_use;
   if (judged.size() > 1) first_use.reserve(judged.size());
   for (std::size_t i = 0; i < judged.size(); ++i) {
     const NewEvent& event = request.events[i];

@@ -8,6 +8,8 @@
 #include <utility>
 #include <variant>
 
+#include <google/protobuf/arena.h>
+
 #include "gateway/api/error_details.h"
 #include "gateway/api/message_buffer.h"
 #include "gateway/api/publish_request.h"
@@ -110,7 +112,9 @@ void PipelineCall::OnReadDone(bool ok) {
 
 // True when the batch is dealt with and the next one may be read; false when it waits for room.
 bool PipelineCall::admit() {
-  v1::PublishPipelineRequest request;
+  // A batch has thousands of small parts, which all go at once.
+  google::protobuf::Arena arena;
+  auto& request = *google::protobuf::Arena::CreateMessage<v1::PublishPipelineRequest>(&arena);
   const std::size_t bytes = request_.Length();
   if (const Status parsed = parse_message(request_, request); !parsed) {
     end(parsed.error());
