@@ -1,6 +1,8 @@
 #include "eventstore/storage.h"
 
+#include <algorithm>
 #include <array>
+#include <sys/resource.h>
 #include <vector>
 
 #include <fmt/format.h>
@@ -113,6 +115,14 @@ rocksdb::ColumnFamilyOptions small_options(const std::shared_ptr<rocksdb::Cache>
   return options;
 }
 
+// Open tables: a quarter of the files that the process may have, since running out of them would be
+// a failed write.
+int tables_open_max() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
+  return static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 4, 16, 2048));
+}
+
 rocksdb::DBOptions db_options(Storage::Mode mode) {
   rocksdb::DBOptions options;
   options.create_if_missing = mode == Storage::Mode::kCreate;
@@ -132,7 +142,7 @@ rocksdb::DBOptions db_options(Storage::Mode mode) {
   // The log is replayed twice at a start (probe, then open): this bounds both.
   options.max_total_wal_size = 64 * kMiB;
   options.bytes_per_sync = kMiB;
-  options.max_open_files = 2048;
+  options.max_open_files = tables_open_max();
   options.max_background_jobs = 2;
   options.avoid_unnecessary_blocking_io = true;
   options.allow_concurrent_memtable_write = false;  // one writer

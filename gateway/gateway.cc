@@ -22,8 +22,10 @@ namespace {
 constexpr int kOsError = 71;
 // A loop that has not come round for this long is stuck: its timer runs four times a second.
 constexpr std::int64_t kStalledMs = 5'000;
-// Descriptors that are not connections: the log's files, listeners, gRPC.
-constexpr std::uint64_t kReservedFiles = 256;
+// Descriptors that are neither connections nor the log's tables: its write-ahead log, listeners,
+// loops, gRPC.
+constexpr std::uint64_t kOtherFilesMin = 64;
+constexpr std::uint64_t kOtherFilesMax = 256;
 // Sessions that may come back per second when the gateway drains: a new gateway answers as many
 // without a queue.
 constexpr std::int64_t kDrainPerSecond = 500;
@@ -35,16 +37,26 @@ ListenAddress address_of(const std::string& text) {
   return *std::move(address);
 }
 
-// Raises the limit of open files as far as it goes, and returns the connections that fit in.
+// Raises the limit of open files as far as it goes.
+void raise_open_files() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// The connections that fit into the limit of open files: if they ran out of it, the log's files
+// could not be opened, and that ends the process. A quarter is for the log's tables (storage.cc);
+// and beside the connections there may be as many without a finished request, up to a limit.
 std::uint64_t fit_connections(std::uint64_t wanted) {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
-  if (limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
-  if (limit.rlim_cur >= wanted + kReservedFiles) return wanted;
-  return limit.rlim_cur > 2 * kReservedFiles ? limit.rlim_cur - kReservedFiles : limit.rlim_cur / 2;
+  const std::uint64_t files = limit.rlim_cur;
+  const std::uint64_t taken = files / 4 + std::clamp(files / 4, kOtherFilesMin, kOtherFilesMax);
+  const std::uint64_t left = files > taken ? files - taken : 2;
+  constexpr std::uint64_t kPending = NetOptions::kPendingMax;
+  if (wanted + std::min(wanted, kPending) <= left) return wanted;
+  return left > 2 * kPending ? left - kPending : left / 2;
 }
 
 SessionLimits session_limits(const Config& config) {
@@ -146,6 +158,7 @@ Readiness Gateway::Parts::readiness() const {
 }
 
 std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const Config& config) {
+  raise_open_files();
   auto clock = std::make_unique<SystemClock>();
   auto metrics = std::make_unique<Metrics>(TIDEGATE_VERSION);
   auto opened = EventStore::open(store_options(config, *clock, *metrics));

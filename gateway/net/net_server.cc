@@ -18,7 +18,6 @@
 namespace tidegate {
 namespace {
 
-constexpr std::size_t kPendingMax = 512;
 constexpr std::string_view kRetryAfter = "Retry-After: 5";
 
 }  // namespace
@@ -41,8 +40,9 @@ struct NetServer::Impl {
 };
 
 void NetServer::Impl::accepted(int fd) {
-  // Nobody waits for an answer that costs a file descriptor more than 512 times over.
-  if (pending.load(std::memory_order_relaxed) >= kPendingMax) {
+  // Nobody waits for an answer that costs a file descriptor more often than that.
+  const std::size_t pending_max = std::min(NetOptions::kPendingMax, options.connections_max);
+  if (pending.load(std::memory_order_relaxed) >= pending_max) {
     net_probe.request_refused(503);
     ::close(fd);
     return;

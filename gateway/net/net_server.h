@@ -16,6 +16,9 @@
 namespace tidegate {
 
 struct NetOptions {
+  // Connections without a finished request; as many as `connections_max` when that is less.
+  static constexpr std::size_t kPendingMax = 512;
+
   ListenAddress http;
   unsigned io_threads = 1;
   // WebSocket connections; more are answered with 503 and Retry-After.
@@ -27,7 +30,7 @@ struct NetOptions {
 // The I/O loops, and the listener that gives them their connections in turn; also the home of
 // gRPC's subscriptions.
 //
-// At most 512 connections may be without a finished request; more are closed as they come. When
+// Connections without a finished request are bounded; more are closed as they come. When
 // file descriptors run out, accepting pauses for 100 ms at a time, so that it neither spins nor
 // starves what is connected. Thread: `start`, `stop_accepting`, `drain`: caller serialises; the
 // rest: any (internally synchronised).

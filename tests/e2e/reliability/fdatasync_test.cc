@@ -139,7 +139,7 @@ TEST_F(FdatasyncTest, CatchesABuildThatAcknowledgesBeforeItSyncs) {
 // Syncs that take long: no answer may come sooner.
 class SlowSyncTest : public FdatasyncTest {
  protected:
-  static constexpr std::int64_t kSyncMs = 150;
+  static constexpr std::int64_t kSyncMs = 400;
 
   std::int64_t fastest_answer_ms(const std::string& program,
                                  const std::vector<std::string>& flags) {

@@ -37,16 +37,6 @@ const std::vector<FilterCase>& filters() {
 
 }  // namespace
 
-double test_scale() {
-  const char* const text = std::getenv("TIDEGATE_TEST_SCALE");
-  const double scale = text == nullptr ? 1.0 : std::atof(text);
-  return scale > 0 ? scale : 1.0;
-}
-
-std::uint64_t scaled(double figure) {
-  return static_cast<std::uint64_t>(std::max(1.0, figure * test_scale()));
-}
-
 std::uint64_t test_seed() {
   static const std::uint64_t kSeed = [] {
     const char* const text = std::getenv("TIDEGATE_TEST_SEED");

@@ -14,13 +14,10 @@
 #include "tests/support/history_checker.h"
 #include "tests/support/publisher.h"
 #include "tests/support/subscriber.h"
+#include "tests/support/test_scale.h"
 
 namespace tidegate::test {
 
-// TIDEGATE_TEST_SCALE, or 1: how much of an experiment is run. 1 is what CI runs, README.md says
-// what that is.
-double test_scale();
-std::uint64_t scaled(double figure);
 // TIDEGATE_TEST_SEED, or one of the day; printed, so that a red run can be repeated.
 std::uint64_t test_seed();
 
