@@ -44,6 +44,12 @@ void register_bench(CLI::App& app, Context& context) {
   noun->require_subcommand(1);
   register_bench_ingest(*noun, context);
   register_bench_fanout(*noun, context);
+  register_bench_catchup(*noun, context);
+  register_bench_storm(*noun, context);
+  register_bench_idle(*noun, context);
+  register_bench_sparse(*noun, context);
+  register_bench_match(*noun, context);
+  register_bench_growth(*noun, context);
   noun->footer(
       "The events are written to the gateway's log for good: measure a gateway that has a data "
       "directory to throw away.\n"

@@ -16,13 +16,19 @@ namespace tidegate {
 struct Context;
 
 // The scenarios of `tidegate bench`, one file each (bench_NAME.cc). What they share: generated
-// events (bench_events.h), publishers (bench_publisher.h), WebSocket subscribers
+// events (bench_events.h), publishers (bench_publisher.h), WebSocket subscribers, many
 // (load_websocket.h) or one (load_probe.h), publishing and receiving together (bench_delivery.h),
 // and the figures (bench_report.h). A new scenario is a new file, a line here and one in bench.cc.
 
 void register_bench_ingest(CLI::App& noun, Context& context);
 // `fanout` and, with a schedule, `latency`.
 void register_bench_fanout(CLI::App& noun, Context& context);
+void register_bench_catchup(CLI::App& noun, Context& context);
+void register_bench_storm(CLI::App& noun, Context& context);
+void register_bench_idle(CLI::App& noun, Context& context);
+void register_bench_sparse(CLI::App& noun, Context& context);
+void register_bench_match(CLI::App& noun, Context& context);
+void register_bench_growth(CLI::App& noun, Context& context);
 
 // --server-pid, for every scenario.
 CLI::Option* add_server_pid(CLI::App& command, std::uint64_t& server_pid);
