@@ -25,7 +25,7 @@ struct CatchupOptions {
 };
 
 // How many events there are to read, of which none was trimmed.
-Result<Revision> events_to_read(Context& context, Client& client, const CatchupOptions& options) {
+Result<Revision> events_to_read(Client& client, const CatchupOptions& options) {
   const Result<Revision> last = last_revision(client, options.stream);
   if (!last) return last;
   if (options.no_fill && *last == 0) {
@@ -35,7 +35,7 @@ Result<Revision> events_to_read(Context& context, Client& client, const CatchupO
   }
   if (options.no_fill || *last >= options.events) return *last;
   const Status filled =
-      fill(context, client, {options.stream}, options.subscriber.size, options.events - *last);
+      fill(client, {options.stream}, options.subscriber.size, options.events - *last);
   if (!filled) return filled.error();
   return options.events;
 }
@@ -62,7 +62,7 @@ BenchReport report_of(const CatchupOptions& options, Revision events, std::int64
 Result<int> catchup(Context& context, const CatchupOptions& options) {
   auto client = Client::make(context.server);
   if (!client) return client.error();
-  const Result<Revision> events = events_to_read(context, **client, options);
+  const Result<Revision> events = events_to_read(**client, options);
   if (!events) return events.error();
   LoadOptions wanted =
       load_options(options.subscriber, options.clients, options.stream, 1, *events + 1);

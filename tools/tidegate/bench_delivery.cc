@@ -40,7 +40,7 @@ Result<Revision> last_revision(Client& client, const std::string& stream) {
   return answer.error();
 }
 
-Status fill(Context& context, Client& client, std::vector<std::string> streams, std::uint64_t size,
+Status fill(Client& client, std::vector<std::string> streams, std::uint64_t size,
             std::uint64_t events) {
   if (events == 0) return {};
   if (events >= kFillToMention) say(fmt::format("publishing {} events first", events));
@@ -51,7 +51,6 @@ Status fill(Context& context, Client& client, std::vector<std::string> streams, 
   options.events = events;
   BenchPublisher publisher(client, options,
                            BenchEvents(static_cast<std::size_t>(size), std::move(streams), 0), {});
-  const Interrupt::Guard guard(context.interrupt, [&] { publisher.cancel(); });
   publisher.start();
   // A gateway that is gone ends the call, and one that is slow is waited for.
   while (!publisher.wait(kPatience)) continue;

@@ -26,8 +26,8 @@ struct SubscriberOptions;
 Result<Revision> last_revision(Client& client, const std::string& stream);
 
 // Publishes `events` events of `size` bytes as fast as the gateway takes them, event n to stream n
-// modulo their number. Says so when it will take a while. kUnavailable on Ctrl-C.
-Status fill(Context& context, Client& client, std::vector<std::string> streams, std::uint64_t size,
+// modulo their number. Says so when it will take a while. Ctrl-C ends the process meanwhile.
+Status fill(Client& client, std::vector<std::string> streams, std::uint64_t size,
             std::uint64_t events);
 
 // `subscribers` on a stream, each of which expects the revisions [first, end).

@@ -87,7 +87,7 @@ class Growth {
   Status grow(std::uint64_t events) {
     const std::uint64_t turns = (events - head_ + options_.streams - 1) / options_.streams;
     const std::uint64_t added = turns * options_.streams;
-    const Status filled = fill(context_, *client_, streams_, options_.subscriber.size, added);
+    const Status filled = fill(*client_, streams_, options_.subscriber.size, added);
     if (!filled) return filled;
     const auto head = client_->head();
     if (!head) return head.error();

@@ -175,7 +175,10 @@ void register_bench_match(CLI::App& noun, Context& context) {
       "crowded.\n"
       "ratio is the median of the rounds' ratios of the gateway's processor time for everything "
       "about an event:\n"
-      "publishing, storing, matching, one delivery.\n\n"
+      "publishing, storing, matching, one delivery. A million subscriptions are 10,000 "
+      "connections: "
+      "raise\n"
+      "http.max_connections of the gateway, and the open files of both ends.\n\n"
       "Examples:\n"
       "  tidegate bench match --server-pid $(pidof tidegated)\n"
       "  tidegate bench match --subscriptions 1000000 --rounds 10 --server-pid $(pidof tidegated)");

@@ -67,7 +67,7 @@ class Sparse {
     }
     if (!options_.no_fill && needles_ < wanted) {
       const std::uint64_t missing = (wanted - needles_) * options_.one_in;
-      const Status filled = fill(context_, **client, streams(), options_.subscriber.size, missing);
+      const Status filled = fill(**client, streams(), options_.subscriber.size, missing);
       if (!filled) return filled;
       needles_ = wanted;
     }

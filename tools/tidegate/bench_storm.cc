@@ -156,6 +156,8 @@ class Storm {
   Status come_back() {
     const std::uint64_t acknowledged = publisher_->acknowledged() + options_.missed;
     publisher_->take_latency();
+    Result<LoadMeter> meter = LoadMeter::start(options_.server_pid);
+    if (!meter) return meter.error();
     reconnect_us_ = clock_.now_us();
     wanted_.store(std::max<std::uint64_t>(acknowledged, 1), std::memory_order_release);
     load_->reconnect();
@@ -167,6 +169,9 @@ class Storm {
     if (!*all && !context_.interrupt.happened() && !publisher_->has_failed()) {
       return Error{Code::kUnavailable, "not all subscribers were told that they caught up"};
     }
+    if (Status stopped = meter->stop(); !stopped) return stopped;
+    storm_client_percent_ = 100 * meter->client_seconds() / std::max(meter->wall_seconds(), 1e-9) /
+                            static_cast<double>(options_.subscriber.threads);
     const std::int64_t left_us = reconnect_us_ + kStormUsMin - clock_.now_us();
     if (left_us > 0) context_.interrupt.sleep(microseconds(left_us));
     storm_latency_ = publisher_->take_latency();
@@ -184,6 +189,8 @@ class Storm {
   std::uint64_t scheduled_ = 0;
   std::int64_t away_us_ = 0;
   std::int64_t reconnect_us_ = 0;
+  // Of a core, per load thread: a few busy moments decide, which a whole run would hide.
+  double storm_client_percent_ = 0;
   Histogram quiet_latency_;
   Histogram storm_latency_;
   // Set before `reconnect`, read by the load threads; 0: it is not time yet.
@@ -218,7 +225,8 @@ Result<int> Storm::report(const LoadMeter& meter) {
   report.latency("delivery", load.latency_us);
   report.latency("publish_quiet", quiet_latency_);
   report.latency("publish_storm", storm_latency_);
-  report.processor(meter, "delivery", load.deliveries, 0);
+  report.decimal("storm_client_cpu_percent", storm_client_percent_, 1);
+  report.processor(meter, "delivery", load.deliveries, storm_client_percent_);
   return report.conclude(context_.output, load, &published);
 }
 
