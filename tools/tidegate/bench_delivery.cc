@@ -8,6 +8,7 @@
 
 #include "tools/tidegate/bench.h"
 #include "tools/tidegate/bench_publisher.h"
+#include "tools/tidegate/bench_report.h"
 #include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/interrupt.h"
@@ -28,6 +29,10 @@ constexpr std::uint64_t kFillBatchBytes = 2 << 20;
 constexpr std::uint64_t kFillBatches = 32;
 // Less is over at once.
 constexpr std::uint64_t kFillToMention = 500'000;
+// A gateway is quiet that uses less than this share of a core while it is looked at.
+constexpr double kQuietShare = 0.05;
+constexpr milliseconds kQuietLook{200};
+constexpr int kQuietLooksMax = 50;
 
 }  // namespace
 
@@ -59,6 +64,19 @@ Status fill(Client& client, std::vector<std::string> streams, std::uint64_t size
   if (result.refused == 0) return {};
   return Error{Code::kUnavailable,
                fmt::format("{} events were refused: {}", result.refused, result.refusal)};
+}
+
+Status await_quiet(Context& context, std::uint64_t server_pid) {
+  if (server_pid == 0) return {};
+  const Interrupt::Guard guard(context.interrupt, [] {});
+  for (int look = 0; look < kQuietLooksMax; ++look) {
+    Result<LoadMeter> meter = LoadMeter::start(server_pid);
+    if (!meter) return meter.error();
+    if (!context.interrupt.sleep(kQuietLook)) break;
+    if (Status stopped = meter->stop(); !stopped) return stopped;
+    if (meter->server_seconds() < kQuietShare * meter->wall_seconds()) break;
+  }
+  return {};
 }
 
 LoadOptions load_options(const SubscriberOptions& options, std::uint64_t subscribers,

@@ -30,6 +30,10 @@ Result<Revision> last_revision(Client& client, const std::string& stream);
 Status fill(Client& client, std::vector<std::string> streams, std::uint64_t size,
             std::uint64_t events);
 
+// Waits until the gateway has done what there is to do in the background, but ten seconds at most.
+// Does nothing for `server_pid` 0, which cannot be looked at.
+Status await_quiet(Context& context, std::uint64_t server_pid);
+
 // `subscribers` on a stream, each of which expects the revisions [first, end).
 LoadOptions load_options(const SubscriberOptions& options, std::uint64_t subscribers,
                          const std::string& stream, Revision first, Revision end);

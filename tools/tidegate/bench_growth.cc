@@ -95,7 +95,7 @@ class Growth {
       return Error{Code::kInternal, "somebody else writes to the log: growth needs it alone"};
     }
     head_ = head->sequence;
-    return {};
+    return await_quiet(context_, options_.server_pid);
   }
 
   Status measure(Measured& measured) {
@@ -218,7 +218,8 @@ void register_bench_growth(CLI::App& noun, Context& context) {
       "a time: .._first_.. is from the request to its first event, .._read_.. to its --read-th. "
       "Nobody else may write\n"
       "to the log, which must have fewer than --small events. The processor time is that of the "
-      "large log.\n\n"
+      "large log. A small log\n"
+      "may lie in the gateway's memory when the large one does not (log_store.tail_bytes).\n\n"
       "Examples:\n"
       "  tidegate bench growth --server-pid $(pidof tidegated)\n"
       "  tidegate bench growth --small 100000 --large 1000000 --form proto");

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -33,10 +32,6 @@ struct MatchOptions {
 // What a gateway takes of a connection at once before it limits its messages; below its limit of
 // subscriptions.
 constexpr std::uint64_t kPerConnection = 100;
-// Closing very many connections takes the gateway a while, which must not count.
-constexpr std::chrono::milliseconds kQuietLook{200};
-constexpr double kQuietShare = 0.05;
-constexpr int kQuietLooksMax = 50;
 
 double median_of(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -82,7 +77,9 @@ class Match {
 
   // Appends the gateway's processor time per event.
   Status measure(std::vector<double>& times_us) {
-    if (Status quiet = await_quiet(); !quiet) return quiet;
+    // Closing very many connections takes the gateway a while, which must not count.
+    const Status quiet = await_quiet(context_, options_.server_pid);
+    if (!quiet) return quiet;
     BenchFlow flow(context_, *client_, options_.subscriber);
     BenchFlow::Options wanted;
     wanted.subscribers = 1;
@@ -102,19 +99,6 @@ class Match {
     busiest_percent_ = std::max(busiest_percent_, load.busiest_thread_percent);
     if (flow.published().refused > 0) return Error{Code::kUnavailable, flow.published().refusal};
     times_us.push_back(meter->server_seconds() * 1e6 / static_cast<double>(options_.events));
-    return {};
-  }
-
-  // The gateway has done what there was to do.
-  Status await_quiet() {
-    for (int look = 0; look < kQuietLooksMax; ++look) {
-      Result<LoadMeter> meter = LoadMeter::start(options_.server_pid);
-      if (!meter) return meter.error();
-      const Interrupt::Guard guard(context_.interrupt, [] {});
-      if (!context_.interrupt.sleep(kQuietLook)) break;
-      if (Status stopped = meter->stop(); !stopped) return stopped;
-      if (meter->server_seconds() < kQuietShare * meter->wall_seconds()) break;
-    }
     return {};
   }
 

@@ -70,6 +70,7 @@ class Sparse {
       const Status filled = fill(**client, streams(), options_.subscriber.size, missing);
       if (!filled) return filled;
       needles_ = wanted;
+      if (Status quiet = await_quiet(context_, options_.server_pid); !quiet) return quiet;
     }
     const auto head = (*client)->head();
     if (!head) return head.error();
