@@ -70,6 +70,16 @@ bool BenchPublisher::has_failed() {
   return result_.failed.has_value() || result_.refused > 0;
 }
 
+std::uint64_t BenchPublisher::acknowledged() {
+  const std::lock_guard lock(mutex_);
+  return result_.acknowledged;
+}
+
+Histogram BenchPublisher::take_latency() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(result_.latency_us, Histogram());
+}
+
 std::int64_t BenchPublisher::due_us(std::uint64_t number) const {
   return start_us_ + static_cast<std::int64_t>(static_cast<double>(number) * 1e6 /
                                                static_cast<double>(options_.rate));

@@ -68,6 +68,10 @@ class BenchPublisher final
   bool wait(std::chrono::milliseconds timeout);
   bool has_failed();
 
+  std::uint64_t acknowledged();
+  // The batch latency since the last call, which the result is then without.
+  Histogram take_latency();
+  std::uint64_t events() const { return options_.events; }
   // When the event is due; only with a rate, after `start`.
   std::int64_t due_us(std::uint64_t number) const;
   // After `wait` returned true.

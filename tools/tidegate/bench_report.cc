@@ -11,7 +11,9 @@
 
 #include <fmt/format.h>
 
+#include "tools/tidegate/bench_publisher.h"
 #include "tools/tidegate/command.h"
+#include "tools/tidegate/load_websocket.h"
 
 namespace tidegate {
 namespace {
@@ -162,6 +164,25 @@ void BenchReport::latency(const std::string& name, const Histogram& histogram) {
   add("p99", histogram.percentile_us(99));
   add("p99_9", histogram.percentile_us(99.9));
   add("max", histogram.max_us());
+}
+
+void BenchReport::correctness(const LoadResult& load) {
+  number("lost", load.lost);
+  number("duplicated", load.duplicated);
+  number("out_of_order", load.out_of_order);
+}
+
+Result<int> BenchReport::conclude(Output& output, const LoadResult& load,
+                                  const PublisherResult* published) const {
+  Result<int> printed = print(output);
+  if (!printed || *printed != kExitOk) return printed;
+  if (published != nullptr && published->refused > 0) {
+    say(fmt::format("{} events were refused: {}", published->refused, published->refusal));
+    return kExitFailure;
+  }
+  if (load.lost + load.duplicated + load.out_of_order == 0) return printed;
+  say("the subscribers did not get every event once and in order");
+  return kExitFailure;
 }
 
 void BenchReport::processor(const LoadMeter& meter, const std::string& unit, std::uint64_t units,

@@ -11,6 +11,9 @@
 
 namespace tidegate {
 
+struct LoadResult;
+struct PublisherResult;
+
 // The processor time and memory of a run: of this process, of the gateway when its process is on
 // this machine, and of everything else, which tells whether the figures are worth anything.
 // Thread: caller serialises.
@@ -27,6 +30,8 @@ class LoadMeter {
   // What other processes used.
   double other_seconds() const;
   bool has_server() const { return server_pid_ != 0; }
+  // When the measurement began.
+  std::uint64_t server_rss_bytes_before() const { return before_.rss_bytes; }
   std::uint64_t server_rss_bytes() const { return after_.rss_bytes; }
   std::uint64_t server_rss_peak_bytes() const { return after_.rss_peak_bytes; }
   // Cores that this process may use.
@@ -61,12 +66,18 @@ class BenchReport {
   void decimal(std::string name, double value, int digits);
   // NAME_p50_us, _p99_us, _p99_9_us, _max_us.
   void latency(const std::string& name, const Histogram& histogram);
+  // lost, duplicated, out_of_order.
+  void correctness(const LoadResult& load);
   // Client and gateway processor time; per one of `units`, e.g. ("delivery", 2000000).
   // `busiest_thread_percent`: 0 when no thread of the client does most of the work.
   void processor(const LoadMeter& meter, const std::string& unit, std::uint64_t units,
                  double busiest_thread_percent);
 
   Result<int> print(Output& output) const { return output.print(row_); }
+  // Prints, and says what was wrong: the exit code is 1 when something was. `published` may be
+  // null.
+  Result<int> conclude(Output& output, const LoadResult& load,
+                       const PublisherResult* published) const;
 
  private:
   Row row_;

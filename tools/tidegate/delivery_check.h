@@ -43,6 +43,8 @@ class DeliveryCheck {
   // Everything below was delivered or is missing.
   Revision next() const { return next_; }
   bool is_complete() const { return next_ == end_; }
+  // Of the newest event; 0: there was none.
+  Sequence last_sequence() const { return last_sequence_; }
 
   std::uint64_t duplicated() const { return duplicated_; }
   std::uint64_t out_of_order() const { return out_of_order_; }

@@ -13,9 +13,11 @@ namespace {
 constexpr std::string_view kJsonOp = R"({"op":")";
 constexpr std::string_view kJsonEventsOp = R"({"op":"events")";
 constexpr std::string_view kJsonEventsBegin = R"(,"events":[)";
+constexpr std::string_view kJsonPosition = R"("position":")";
 // Tags of one byte: field number << 3 | wire type.
 constexpr char kProtoEventsOp = 0x1A;  // ServerMessage.events
 constexpr char kProtoEvent = 0x12;     // Events.events
+constexpr char kProtoPosition = 0x1A;  // Events.position
 constexpr char kSequenceTag = 0x08;    // RecordedEvent
 constexpr char kRevisionTag = 0x18;
 constexpr char kEventTag = 0x2A;
@@ -117,19 +119,24 @@ bool ends_event(std::string_view text, std::size_t length) {
 
 using Kind = ServerNotice::Kind;
 
-Result<ServerNotice> json_notice(std::string_view message) {
+}  // namespace
+
+Result<ServerNotice> EventScanner::json_notice(std::string_view message) {
   if (!message.starts_with(kJsonOp)) return unexpected(message);
   const std::string_view rest = message.substr(kJsonOp.size());
   const std::string_view op = rest.substr(0, rest.find('"'));
-  if (op == "welcome") return ServerNotice{Kind::kWelcome, {}};
-  if (op == "subscribed") return ServerNotice{Kind::kSubscribed, {}};
-  if (op == "fell_behind") return ServerNotice{Kind::kFellBehind, {}};
   const bool is_refusal =
       op == "error" || op == "gap" || op == "reset" || op == "unsubscribed" || op == "closing";
-  return ServerNotice{is_refusal ? Kind::kRefusal : Kind::kOther, std::string(message)};
+  if (is_refusal) return ServerNotice{Kind::kRefusal, std::string(message)};
+  keep_json_position(message);
+  if (op == "welcome") return ServerNotice{Kind::kWelcome, {}};
+  if (op == "subscribed") return ServerNotice{Kind::kSubscribed, {}};
+  if (op == "caught_up") return ServerNotice{Kind::kCaughtUp, {}};
+  if (op == "fell_behind") return ServerNotice{Kind::kFellBehind, {}};
+  return ServerNotice{};
 }
 
-Result<ServerNotice> proto_notice(std::string_view bytes) {
+Result<ServerNotice> EventScanner::proto_notice(std::string_view bytes) {
   v1::ServerMessage message;
   if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return unexpected(bytes);
@@ -137,7 +144,14 @@ Result<ServerNotice> proto_notice(std::string_view bytes) {
     case v1::ServerMessage::kWelcome:
       return ServerNotice{Kind::kWelcome, {}};
     case v1::ServerMessage::kSubscribed:
+      position_ = message.subscribed().position();
       return ServerNotice{Kind::kSubscribed, {}};
+    case v1::ServerMessage::kCaughtUp:
+      position_ = message.caught_up().position();
+      return ServerNotice{Kind::kCaughtUp, {}};
+    case v1::ServerMessage::kPosition:
+      position_ = message.position().position();
+      return ServerNotice{};
     case v1::ServerMessage::kFellBehind:
       return ServerNotice{Kind::kFellBehind, {}};
     case v1::ServerMessage::kError:
@@ -151,7 +165,13 @@ Result<ServerNotice> proto_notice(std::string_view bytes) {
   }
 }
 
-}  // namespace
+// Positions have no character that JSON escapes.
+void EventScanner::keep_json_position(std::string_view text) {
+  const std::size_t at = text.rfind(kJsonPosition);
+  if (at == std::string_view::npos) return;
+  const std::string_view value = text.substr(at + kJsonPosition.size());
+  position_ = value.substr(0, value.find('"'));
+}
 
 Result<std::size_t> EventScanner::take(std::string_view bytes, bool is_end,
                                        std::vector<ScannedEvent>& events,
@@ -202,7 +222,10 @@ Result<std::size_t> EventScanner::take_json(std::string_view bytes, bool is_end,
       used += *length;
     }
   }
-  return part_ == Part::kAfterEvents ? bytes.size() : used;
+  // What follows the events is short, and read as a whole.
+  if (part_ != Part::kAfterEvents || !is_end) return used;
+  keep_json_position(bytes.substr(used));
+  return bytes.size();
 }
 
 Result<std::size_t> EventScanner::json_event(std::string_view bytes, ScannedEvent& event) {
@@ -255,6 +278,7 @@ Result<std::size_t> EventScanner::take_proto(std::string_view bytes,
       if (!read) return read.error();
       events.push_back(event);
     }
+    if (tag == kProtoPosition) position_ = field.substr(0, static_cast<std::size_t>(length));
     used = bytes.size() - cursor.rest().size();
   }
   return used;

@@ -23,7 +23,14 @@ struct ScannedEvent {
 
 // A message of the gateway that carries no events.
 struct ServerNotice {
-  enum class Kind : std::uint8_t { kWelcome, kSubscribed, kFellBehind, kOther, kRefusal };
+  enum class Kind : std::uint8_t {
+    kWelcome,
+    kSubscribed,
+    kCaughtUp,
+    kFellBehind,
+    kOther,
+    kRefusal
+  };
   Kind kind = Kind::kOther;
   std::string text;  // kRefusal (error, gap, reset, unsubscribed, closing): the message
 };
@@ -46,6 +53,11 @@ class EventScanner {
   Result<std::size_t> take(std::string_view bytes, bool is_end, std::vector<ScannedEvent>& events,
                            std::vector<ServerNotice>& notices);
 
+  // The one that the last whole message told which told any.
+  const std::string& position() const { return position_; }
+  // Some of an `events` message was taken and not all of it.
+  bool is_inside_message() const { return part_ != Part::kBegin; }
+
  private:
   enum class Part : std::uint8_t { kBegin, kEvents, kAfterEvents };
 
@@ -55,10 +67,14 @@ class EventScanner {
   // How long the event at the front is; 0: not all of it is there.
   Result<std::size_t> json_event(std::string_view bytes, ScannedEvent& event);
   Status proto_event(std::string_view bytes, ScannedEvent& event) const;
+  Result<ServerNotice> json_notice(std::string_view message);
+  Result<ServerNotice> proto_notice(std::string_view bytes);
+  void keep_json_position(std::string_view text);
 
   LoadForm form_;
   Part part_ = Part::kBegin;
   std::size_t data_bytes_;
+  std::string position_;
   std::size_t object_bytes_ = 0;  // of the last CloudEvents object in JSON
 };
 

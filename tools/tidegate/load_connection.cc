@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "eventstore/base/text.h"
-#include "tidegate/v1/session.pb.h"
 
 namespace tidegate {
 namespace {
@@ -18,7 +17,6 @@ constexpr std::string_view kMask("\0\0\0\0", 4);
 constexpr std::uint8_t kMaskBit = 0x80;
 constexpr std::uint8_t kTextFrame = 1;
 constexpr std::uint8_t kBinaryFrame = 2;
-constexpr std::string_view kSubscription = "s";
 
 std::string_view subprotocol(LoadForm form) {
   return form == LoadForm::kJson ? "tidegate.v1.json" : "tidegate.v1.proto";
@@ -48,18 +46,28 @@ std::string upgrade_request(const std::string& host, LoadForm form) {
       host, kKey, subprotocol(form));
 }
 
-std::string subscribe_frame(const std::string& stream, LoadForm form) {
+std::string subscribe_frame(const v1::SubscribeOp& subscription, LoadForm form) {
   if (form == LoadForm::kProto) {
     v1::ClientMessage message;
-    message.mutable_subscribe()->set_id(std::string(kSubscription));
-    message.mutable_subscribe()->add_streams(stream);
-    message.mutable_subscribe()->mutable_start()->set_edge(v1::EDGE_HEAD);
+    *message.mutable_subscribe() = subscription;
     return client_frame(kBinaryFrame, message.SerializeAsString());
   }
-  std::string text = fmt::format(R"({{"op":"subscribe","id":"{}","streams":[)", kSubscription);
-  append_json_string(text, stream);
-  text += R"(],"from":"head"})";
-  return client_frame(kTextFrame, text);
+  std::string text = fmt::format(R"({{"op":"subscribe","id":"{}","streams":[)", subscription.id());
+  for (const std::string& stream : subscription.streams()) {
+    if (text.back() != '[') text += ',';
+    append_json_string(text, stream);
+  }
+  const v1::Start& start = subscription.start();
+  if (start.has_after()) {
+    text += R"(],"after":)";
+    append_json_string(text, start.after());
+  } else if (start.has_after_sequence()) {
+    text += fmt::format(R"(],"after":{})", start.after_sequence());
+  } else {
+    text += start.edge() == v1::EDGE_START ? R"(],"from":"start")" : R"(],"from":"head")";
+  }
+  if (subscription.window() > 0) text += fmt::format(R"(,"window":{})", subscription.window());
+  return client_frame(kTextFrame, text + '}');
 }
 
 Result<std::size_t> LoadConnection::take(char* bytes, std::size_t size, Found& found) {
@@ -75,6 +83,19 @@ Result<std::size_t> LoadConnection::take(char* bytes, std::size_t size, Found& f
   found_ = nullptr;
   if (!rest) return rest;
   return begin + *rest;
+}
+
+// A position is told at the end of a message. Within one, what was taken of it would come again by
+// the position before, so that the last sequence is the place.
+void LoadConnection::break_off() {
+  if (scanner_.is_inside_message() && check_.last_sequence() > 0) {
+    resumption_.set_after_sequence(check_.last_sequence());
+  } else if (!scanner_.position().empty()) {
+    resumption_.set_after(scanner_.position());
+  }
+  is_upgraded_ = false;
+  frames_ = {};
+  scanner_ = EventScanner(form_, data_bytes_);
 }
 
 // The length of the answer's head; 0: not all of it is there.

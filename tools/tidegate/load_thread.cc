@@ -1,15 +1,11 @@
 #include "tools/tidegate/load_thread.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -17,10 +13,6 @@
 namespace tidegate {
 namespace {
 
-// Half of a core's second-level cache: what recv copied is still there when it is read.
-constexpr std::size_t kReceiveBytes = 256 << 10;
-// Above the largest event, so that one always fits together with what was received before it.
-constexpr std::size_t kBufferBytes = 4 << 20;
 // Connections that are being opened at a time: below any listener's backlog.
 constexpr std::uint64_t kOpeningMax = 64;
 constexpr std::uint64_t kWakeMark = UINT64_MAX;
@@ -37,42 +29,56 @@ double thread_cpu_seconds() {
 
 }  // namespace
 
-LoadThread::LoadThread(const LoadOptions& options, const addrinfo& address,
-                       std::function<void()> progress)
+LoadThread::LoadThread(const LoadOptions& options, const LoadAddress& address,
+                       std::uint64_t first_number, std::function<void()> progress)
     : options_(options),
       address_(address),
+      first_number_(first_number),
       progress_(std::move(progress)),
       progress_of_all_(static_cast<std::size_t>(options.subscribers), options.end - options.first),
       epoll_fd_(epoll_create1(EPOLL_CLOEXEC)),
-      wake_fd_(eventfd(0, EFD_CLOEXEC)),
-      buffer_(kBufferBytes) {
+      wake_fd_(eventfd(0, EFD_CLOEXEC)) {
   TG_CHECK(epoll_fd_ >= 0 && wake_fd_ >= 0);
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = kWakeMark;
   TG_CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) == 0);
-  // Events point into it by index, references must stay valid while one is being read.
-  sockets_.reserve(static_cast<std::size_t>(options.subscribers));
   thread_ = std::thread([this] { run(); });
 }
 
 LoadThread::~LoadThread() {
   end();
-  for (const Socket& socket : sockets_) close(socket.fd);
   close(epoll_fd_);
   close(wake_fd_);
 }
 
 void LoadThread::end() {
   if (!thread_.joinable()) return;
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
+  command(kEnd);
   thread_.join();
 }
 
-Result<bool> LoadThread::wait(bool for_complete, std::chrono::milliseconds timeout) {
+void LoadThread::command(Command command) {
+  // Pairs with the exchange in `obey`.
+  commands_.fetch_or(command, std::memory_order_release);
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
+}
+
+void LoadThread::reconnect() {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const LoadStage stage :
+         {LoadStage::kConnected, LoadStage::kSubscribed, LoadStage::kCaughtUp, LoadStage::kCut}) {
+      reached_[static_cast<std::size_t>(stage)] = false;
+    }
+  }
+  command(kReconnect);
+}
+
+Result<bool> LoadThread::wait(LoadStage stage, std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  const bool& wanted = for_complete ? all_complete_ : all_ready_;
+  const bool& wanted = reached_[static_cast<std::size_t>(stage)];
   changed_.wait_for(lock, timeout, [&] { return wanted || failed_; });
   if (failed_) return *failed_;
   return wanted;
@@ -84,11 +90,12 @@ void LoadThread::add_to(LoadResult& result) {
   result.bytes += result_.bytes;
   result.fell_behind += result_.fell_behind;
   result.last_us = std::max(result.last_us, result_.last_us);
+  result.caught_up_us = std::max(result.caught_up_us, result_.caught_up_us);
   result.latency_us.add(result_.latency_us);
   result.busiest_thread_percent =
       std::max(result.busiest_thread_percent, result_.busiest_thread_percent);
-  for (Socket& socket : sockets_) {
-    const DeliveryCheck& check = socket.connection->check();
+  for (Subscriber& subscriber : subscribers_) {
+    const DeliveryCheck& check = subscriber.socket.connection().check();
     result.lost += check.lost();
     result.duplicated += check.duplicated();
     result.out_of_order += check.out_of_order();
@@ -106,98 +113,140 @@ void LoadThread::run() {
 Status LoadThread::loop() {
   std::array<epoll_event, 128> events{};
   while (true) {
-    while (sockets_.size() < options_.subscribers && sockets_.size() - ready_ < kOpeningMax) {
-      if (Status opened = open_one(); !opened) return opened;
-    }
+    if (Status opened = open_some(); !opened) return opened;
     const int count = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), -1);
     if (count < 0 && errno != EINTR) return system_error("epoll_wait");
     if (!cpu_at_begin_ && begin_requested_.load(std::memory_order_acquire)) {
       cpu_at_begin_ = thread_cpu_seconds();
       begin_us_ = options_.clock.now_us();
     }
+    bool is_woken = false;
     for (int i = 0; i < count; ++i) {
       const std::uint64_t mark = events[static_cast<std::size_t>(i)].data.u64;
-      if (mark == kWakeMark) return {};
-      if (Status got = receive(sockets_[static_cast<std::size_t>(mark)]); !got) return got;
+      if (mark == kWakeMark) {
+        is_woken = true;
+      } else if (Status got = serve(subscribers_[static_cast<std::size_t>(mark)]); !got) {
+        return got;
+      }
     }
     if (std::exchange(has_moved_, false)) progress_();
+    // After the events, none of which then belongs to a connection that was cut meanwhile.
+    if (!is_woken) continue;
+    const Result<bool> goes_on = obey();
+    if (!goes_on) return goes_on.error();
+    if (!*goes_on) return {};
   }
 }
 
-// Connects while the kernel's own handshake goes on: on a machine's own addresses it is over at
-// once. Everything a subscriber ever has to say fits the socket's buffer.
-Status LoadThread::open_one() {
-  const int fd = socket(address_.ai_family, SOCK_STREAM | SOCK_CLOEXEC, address_.ai_protocol);
-  if (fd < 0) return system_error("cannot open a socket");
-  const auto number = sockets_.size();
-  sockets_.push_back({fd,
-                      std::make_unique<LoadConnection>(options_.form, options_.data_bytes,
-                                                       DeliveryCheck(options_.first, options_.end)),
-                      {}});
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  if (::connect(fd, address_.ai_addr, address_.ai_addrlen) != 0) {
-    return system_error(("cannot connect to " + options_.http).c_str());
-  }
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = number;
-  if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) return system_error("epoll_ctl");
-  return send_all(fd, upgrade_request(options_.http, options_.form));
-}
-
-Status LoadThread::send_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) return system_error("a subscriber cannot send");
-    bytes.remove_prefix(static_cast<std::size_t>(sent));
+Status LoadThread::open_some() {
+  if (!is_opening_) return {};
+  while (opened_ < options_.subscribers && opened_ - connected_ < kOpeningMax) {
+    if (Status opened = open(opened_++); !opened) return opened;
   }
   return {};
 }
 
-// One receive per turn, so that all connections make progress alike.
-Status LoadThread::receive(Socket& socket) {
-  const std::size_t before = socket.left.size();
-  if (before + kReceiveBytes > buffer_.size()) {
-    return Error{Code::kInternal, "the gateway sent a message of more than 3 MiB"};
+Status LoadThread::open(std::uint64_t index) {
+  if (index == subscribers_.size()) {
+    subscribers_.emplace_back(options_, address_, first_number_ + index);
   }
-  std::memcpy(buffer_.data(), socket.left.data(), before);
-  const ssize_t got = recv(socket.fd, buffer_.data() + before, kReceiveBytes, MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return {};
-  if (got < 0) return system_error("a subscriber's connection failed");
-  if (got == 0) return Error{Code::kUnavailable, "the gateway ended a subscriber's connection"};
-  result_.bytes += static_cast<std::uint64_t>(got);
-  const std::size_t size = before + static_cast<std::size_t>(got);
-  const Result<std::size_t> rest = socket.connection->take(buffer_.data(), size, found_);
-  if (!rest) return rest.error();
-  socket.left.assign(buffer_.data() + *rest, size - *rest);
-  return apply(socket);
+  LoadSocket& socket = subscribers_[static_cast<std::size_t>(index)].socket;
+  if (Status opened = socket.open(); !opened) return opened;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = index;
+  if (epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, socket.fd(), &event) != 0)
+    return system_error("epoll_ctl");
+  return {};
 }
 
-// What the last `take` found.
-Status LoadThread::apply(Socket& socket) {
+Result<bool> LoadThread::obey() {
+  std::uint64_t wakes = 0;
+  [[maybe_unused]] const ssize_t got = read(wake_fd_, &wakes, sizeof(wakes));
+  const unsigned commands = commands_.exchange(0, std::memory_order_acquire);
+  if ((commands & kEnd) != 0) return false;
+  if ((commands & kCut) != 0) cut_all();
+  if ((commands & kReconnect) != 0) is_opening_ = true;
+  if ((commands & kSubscribe) != 0 && !is_subscribing_) {
+    is_subscribing_ = true;
+    for (Subscriber& subscriber : subscribers_) {
+      if (Status sent = subscribe(subscriber); !sent) return sent.error();
+    }
+  }
+  return true;
+}
+
+void LoadThread::cut_all() {
+  is_opening_ = false;
+  opened_ = connected_ = subscribed_ = caught_up_ = 0;
+  for (Subscriber& subscriber : subscribers_) {
+    subscriber.socket.cut();
+    subscriber.is_caught_up = false;
+  }
+  reach(LoadStage::kCut);
+}
+
+Status LoadThread::subscribe(Subscriber& subscriber) {
+  const v1::Start& resumption = subscriber.socket.connection().resumption();
+  const bool is_new = resumption.place_case() == v1::Start::PLACE_NOT_SET;
+  v1::SubscribeOp subscription;
+  *subscription.mutable_start() = is_new ? options_.start : resumption;
+  const std::uint64_t each = options_.subscriptions;
+  if (each == 1) {
+    subscription.set_id("s");
+    subscription.add_streams(options_.stream);
+    return subscriber.socket.subscribe(subscription);
+  }
+  std::string frames;
+  for (std::uint64_t i = 0; i < each; ++i) {
+    subscription.set_id(fmt::format("s{}", i));
+    subscription.clear_streams();
+    subscription.add_streams(fmt::format("{}.{}", options_.stream, subscriber.number * each + i));
+    frames += subscribe_frame(subscription, options_.form);
+  }
+  return subscriber.socket.send(frames);
+}
+
+// One receive per turn, so that all connections make progress alike.
+Status LoadThread::serve(Subscriber& subscriber) {
+  const Result<std::size_t> got = subscriber.socket.receive(buffer_, found_);
+  if (!got) return got.error();
+  result_.bytes += *got;
+  // Subscribing adds no notices, so that the list stays as it is.
   for (const ServerNotice& notice : found_.notices) {
-    if (notice.kind == ServerNotice::Kind::kRefusal) return Error{Code::kUnavailable, notice.text};
-    result_.fell_behind += notice.kind == ServerNotice::Kind::kFellBehind ? 1U : 0U;
-    if (notice.kind == ServerNotice::Kind::kWelcome) {
-      Status sent = send_all(socket.fd, subscribe_frame(options_.stream, options_.form));
-      if (!sent) return sent;
-    }
-    if (notice.kind == ServerNotice::Kind::kSubscribed && ++ready_ == options_.subscribers) {
-      const std::lock_guard lock(mutex_);
-      all_ready_ = true;
-      changed_.notify_all();
-    }
+    if (Status applied = apply(subscriber, notice); !applied) return applied;
   }
   found_.notices.clear();
-  if (!found_.answers.empty()) {
-    if (Status sent = send_all(socket.fd, found_.answers); !sent) return sent;
-    found_.answers.clear();
-  }
-  if (found_.events.empty()) return {};
+  return found_.events.empty() ? Status() : take_events(subscriber);
+}
 
-  DeliveryCheck& check = socket.connection->check();
+Status LoadThread::apply(Subscriber& subscriber, const ServerNotice& notice) {
+  const std::uint64_t all = options_.subscribers;
+  switch (notice.kind) {
+    case ServerNotice::Kind::kWelcome:
+      count(connected_, all, LoadStage::kConnected);
+      return is_subscribing_ ? subscribe(subscriber) : Status();
+    case ServerNotice::Kind::kSubscribed:
+      count(subscribed_, all * options_.subscriptions, LoadStage::kSubscribed);
+      return {};
+    case ServerNotice::Kind::kCaughtUp:
+      if (std::exchange(subscriber.is_caught_up, true)) return {};
+      result_.caught_up_us = options_.clock.now_us();
+      count(caught_up_, all, LoadStage::kCaughtUp);
+      return {};
+    case ServerNotice::Kind::kFellBehind:
+      ++result_.fell_behind;
+      return {};
+    case ServerNotice::Kind::kRefusal:
+      return Error{Code::kUnavailable, notice.text};
+    case ServerNotice::Kind::kOther:
+      return {};
+  }
+  return {};
+}
+
+Status LoadThread::take_events(Subscriber& subscriber) {
+  DeliveryCheck& check = subscriber.socket.connection().check();
   const Revision before = check.next();
   const std::int64_t now_us = options_.clock.now_us();
   for (const ScannedEvent& event : found_.events) {
@@ -212,15 +261,23 @@ Status LoadThread::apply(Socket& socket) {
   found_.events.clear();
   if (check.next() == before) return {};
   has_moved_ |= progress_of_all_.move(before - options_.first, check.next() - options_.first);
-  if (!check.is_complete() || ++complete_ < options_.subscribers) return {};
-  if (cpu_at_begin_ && now_us > begin_us_) {
+  if (!check.is_complete()) return {};
+  if (complete_ + 1 == options_.subscribers && cpu_at_begin_ && now_us > begin_us_) {
     result_.busiest_thread_percent =
         (thread_cpu_seconds() - *cpu_at_begin_) * 1e8 / static_cast<double>(now_us - begin_us_);
   }
-  const std::lock_guard lock(mutex_);
-  all_complete_ = true;
-  changed_.notify_all();
+  count(complete_, options_.subscribers, LoadStage::kComplete);
   return {};
+}
+
+void LoadThread::count(std::uint64_t& counter, std::uint64_t whole, LoadStage stage) {
+  if (++counter == whole) reach(stage);
+}
+
+void LoadThread::reach(LoadStage stage) {
+  const std::lock_guard lock(mutex_);
+  reached_[static_cast<std::size_t>(stage)] = true;
+  changed_.notify_all();
 }
 
 }  // namespace tidegate

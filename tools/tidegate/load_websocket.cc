@@ -1,12 +1,12 @@
 #include "tools/tidegate/load_websocket.h"
 
 #include <algorithm>
-#include <netdb.h>
 #include <sys/resource.h>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "tools/tidegate/load_socket.h"
 #include "tools/tidegate/load_thread.h"
 
 namespace tidegate {
@@ -35,56 +35,62 @@ Status raise_file_limit(std::uint64_t subscribers) {
 
 }  // namespace
 
-struct LoadClient::Address {
-  addrinfo* list = nullptr;
-  ~Address() {
-    if (list != nullptr) freeaddrinfo(list);
-  }
-};
-
-LoadClient::LoadClient() : address_(std::make_unique<Address>()) {}
+LoadClient::LoadClient(const LoadOptions& options, Progress progress, const LoadAddress& address)
+    : options_(options),
+      progress_(std::move(progress)),
+      address_(std::make_unique<LoadAddress>(address)) {}
 
 LoadClient::~LoadClient() = default;
 
 Result<std::unique_ptr<LoadClient>> LoadClient::make(const LoadOptions& options,
                                                      Progress progress) {
   if (Status limit = raise_file_limit(options.subscribers); !limit) return limit.error();
-  const std::size_t colon = options.http.rfind(':');
-  std::string host = options.http.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  std::unique_ptr<LoadClient> client(new LoadClient());
-  const int failed = colon == std::string::npos
-                         ? EAI_NONAME
-                         : getaddrinfo(host.c_str(), options.http.c_str() + colon + 1, &hints,
-                                       &client->address_->list);
-  if (failed != 0) {
-    return Error{Code::kBadArgument, fmt::format("'{}' is not HOST:PORT of a gateway: {}",
-                                                 options.http, gai_strerror(failed))};
-  }
-  client->options_ = options;
-  client->progress_ = std::move(progress);
-  return client;
+  const Result<LoadAddress> address = LoadAddress::resolve(options.http);
+  if (!address) return address.error();
+  return std::unique_ptr<LoadClient>(new LoadClient(options, std::move(progress), *address));
 }
 
 Status LoadClient::connect() {
   const std::uint64_t threads = std::min(options_.threads, options_.subscribers);
+  std::uint64_t first_number = 0;
   for (std::uint64_t i = 0; i < threads; ++i) {
     LoadOptions share = options_;
     share.subscribers =
         options_.subscribers / threads + (i < options_.subscribers % threads ? 1 : 0);
-    threads_.push_back(std::make_unique<LoadThread>(share, *address_->list, progress_));
+    threads_.push_back(std::make_unique<LoadThread>(share, *address_, first_number, progress_));
+    first_number += share.subscribers;
   }
-  for (const auto& thread : threads_) {
-    const Result<bool> ready = thread->wait(false, kConnectTimeout);
-    if (!ready) return ready.error();
-    if (!*ready) {
-      return Error{Code::kUnavailable,
-                   fmt::format("{} did not confirm all subscriptions in time", options_.http)};
-    }
-  }
+  return wait_for_all(LoadStage::kConnected, "welcome all connections");
+}
+
+Status LoadClient::connect_and_subscribe() {
+  if (Status connected = connect(); !connected) return connected;
+  subscribe();
+  return wait_for_all(LoadStage::kSubscribed, "confirm all subscriptions");
+}
+
+void LoadClient::subscribe() {
+  for (const auto& thread : threads_) thread->subscribe();
+}
+
+Status LoadClient::cut() {
+  for (const auto& thread : threads_) thread->cut();
+  // Nothing of the gateway's is needed for it.
+  const Result<bool> done = wait(LoadStage::kCut, kConnectTimeout);
+  if (!done) return done.error();
+  TG_CHECK(*done);
   return {};
+}
+
+void LoadClient::reconnect() {
+  for (const auto& thread : threads_) thread->reconnect();
+}
+
+Status LoadClient::wait_for_all(LoadStage stage, const char* what) {
+  const Result<bool> done = wait(stage, kConnectTimeout);
+  if (!done) return done.error();
+  if (*done) return {};
+  return Error{Code::kUnavailable, fmt::format("{} did not {} in time", options_.http, what)};
 }
 
 void LoadClient::begin() {
@@ -103,10 +109,10 @@ std::uint64_t LoadClient::deliveries() const {
   return sum;
 }
 
-Result<bool> LoadClient::wait_until_complete(std::chrono::milliseconds timeout) {
+Result<bool> LoadClient::wait(LoadStage stage, std::chrono::milliseconds timeout) {
   for (const auto& thread : threads_) {
-    Result<bool> complete = thread->wait(true, timeout);
-    if (!complete || !*complete) return complete;
+    Result<bool> reached = thread->wait(stage, timeout);
+    if (!reached || !*reached) return reached;
   }
   return true;
 }

@@ -1,49 +1,15 @@
-#include <map>
 #include <simdjson.h>
 #include <string>
 #include <vector>
 
-#include <gtest/gtest.h>
-
-#include "tests/support/gateway_process.h"
-
-// The benchmarks against a real gateway: they must end, and count right. How fast it was is not
-// looked at: that depends on the machine.
+#include "tests/e2e/bench/bench_fixture.h"
 
 namespace tidegate::test {
 namespace {
 
-class BenchTest : public testing::Test {
- protected:
-  // `tidegate bench ...` with JSON output.
-  Finished bench(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(),
-                     {tidegate_path(), "--server", gateway_.grpc(), "-o", "json", "bench"});
-    return run_program(arguments);
-  }
-  Finished fanout(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {"fanout", "--http", gateway_.http()});
-    return bench(std::move(arguments));
-  }
-
-  // A number of the report; -1: it has none of this name.
-  static double number(const Finished& finished, std::string_view name) {
-    simdjson::dom::parser parser;
-    double value = -1;
-    const auto report = parser.parse(finished.stdout_text);
-    if (report.error() == simdjson::SUCCESS && report[name].get(value) == simdjson::SUCCESS)
-      return value;
-    ADD_FAILURE() << "no " << name << " in: " << finished.stdout_text << finished.stderr_text;
-    return -1;
-  }
-
-  GatewayProcess gateway_;
-};
-
 TEST_F(BenchTest, IngestPublishesWhatItSays) {
-  const Finished finished =
-      bench({"ingest", "--events", "1000", "--publishers", "3", "--batch", "64", "--streams", "5",
-             "--server-pid", std::to_string(gateway_.process().pid())});
+  const Finished finished = bench({"ingest", "--events", "1000", "--publishers", "3", "--batch",
+                                   "64", "--streams", "5", "--server-pid", gateway_pid()});
   EXPECT_EQ(finished.exit_code, 0) << finished.stderr_text;
   EXPECT_EQ(number(finished, "events"), 1000);
   EXPECT_EQ(number(finished, "refused"), 0);
@@ -61,22 +27,29 @@ TEST_F(BenchTest, IngestPublishesWhatItSays) {
 
 TEST_F(BenchTest, FanoutDeliversEverythingOnceInBothForms) {
   for (const char* form : {"json", "proto"}) {
-    const Finished finished = fanout({"--subscribers", "20", "--events", "500", "--window", "64",
-                                      "--threads", "2", "--form", form});
-    EXPECT_EQ(finished.exit_code, 0) << finished.stderr_text;
+    const Finished finished =
+        subscribers("fanout", {"--subscribers", "20", "--events", "500", "--window", "64",
+                               "--threads", "2", "--form", form});
+    expect_all_once_in_order(finished);
     EXPECT_EQ(number(finished, "deliveries"), 10'000);
-    EXPECT_EQ(number(finished, "lost"), 0);
-    EXPECT_EQ(number(finished, "duplicated"), 0);
-    EXPECT_EQ(number(finished, "out_of_order"), 0);
   }
 }
 
 TEST_F(BenchTest, FanoutKeepsToARate) {
-  const Finished finished = fanout({"--subscribers", "5", "--events", "100", "--rate", "200"});
+  const Finished finished =
+      subscribers("fanout", {"--subscribers", "5", "--events", "100", "--rate", "200"});
   EXPECT_EQ(finished.exit_code, 0) << finished.stderr_text;
   EXPECT_EQ(number(finished, "deliveries"), 500);
   // The last of 100 events is due after 99/200 s.
   EXPECT_GE(number(finished, "seconds"), 0.495);
+}
+
+TEST_F(BenchTest, LatencyKeepsToItsOwnRate) {
+  const Finished finished = subscribers("latency", {"--subscribers", "5", "--events", "20"});
+  expect_all_once_in_order(finished);
+  EXPECT_EQ(number(finished, "rate"), 50);
+  EXPECT_EQ(number(finished, "deliveries"), 100);
+  EXPECT_GE(number(finished, "seconds"), 0.38);
 }
 
 TEST_F(BenchTest, RefusesMoreSubscribersThanThereAreFiles) {

@@ -122,6 +122,9 @@ class LoadConnectionTest : public testing::TestWithParam<LoadForm> {
     found_ = {};
   }
 
+  // Of a whole session, in one piece or cut in its last message.
+  std::string position_of_session() const { return "abcdefghijklmnop.20.01234567"; }
+
   void expect_all_events() {
     ASSERT_EQ(found_.events.size(), kEvents);
     for (std::size_t i = 0; i < kEvents; ++i) {
@@ -176,6 +179,64 @@ TEST_P(LoadConnectionTest, ReadsFragmentsWithAPingInBetween) {
                                     50);
     ASSERT_TRUE(received) << received.error().message;
     expect_all_events();
+  }
+}
+
+TEST_P(LoadConnectionTest, ResumesByThePositionOfTheLastMessage) {
+  for (const std::size_t most : {3U, 1000000U}) {
+    restart();
+    ASSERT_TRUE(receive(session(), most));
+    connection_->break_off();
+    EXPECT_EQ(connection_->resumption().after(), position_of_session());
+    // The next bytes are those of a new connection.
+    found_ = {};
+    ASSERT_TRUE(receive(session(), most));
+    expect_all_events();
+  }
+}
+
+TEST_P(LoadConnectionTest, ResumesByTheSequenceWithinAMessage) {
+  restart();
+  const std::string message = frame(kFinal | 2, events_message(GetParam(), 0, kEvents));
+  std::string bytes = upgrade_answer(GetParam()) + message.substr(0, message.size() / 2);
+  const Result<std::size_t> rest = connection_->take(bytes.data(), bytes.size(), found_);
+  ASSERT_TRUE(rest);
+  ASSERT_FALSE(found_.events.empty());
+  const ScannedEvent& last = found_.events.back();
+  for (const ScannedEvent& event : found_.events) {
+    connection_->check().take(event.sequence, event.revision);
+  }
+  connection_->break_off();
+  EXPECT_EQ(connection_->resumption().after_sequence(), last.sequence);
+}
+
+TEST_P(LoadConnectionTest, HasNothingToResumeBeforeAnyAnswer) {
+  restart();
+  connection_->break_off();
+  EXPECT_EQ(connection_->resumption().place_case(), v1::Start::PLACE_NOT_SET);
+}
+
+TEST_P(LoadConnectionTest, AsksForEveryKindOfStart) {
+  v1::SubscribeOp wanted;
+  wanted.set_id("s1");
+  wanted.add_streams("a.b");
+  wanted.add_streams("c.*");
+  wanted.set_window(7);
+  for (const char* start : {"head", "start", "position", "sequence"}) {
+    SCOPED_TRACE(start);
+    wanted.clear_start();
+    v1::Start& place = *wanted.mutable_start();
+    if (start[0] == 'h') place.set_edge(v1::EDGE_HEAD);
+    if (std::string_view(start) == "start") place.set_edge(v1::EDGE_START);
+    if (start[0] == 'p') place.set_after("abcdefghijklmnop.20.01234567");
+    if (std::string_view(start) == "sequence") place.set_after_sequence(12);
+    const std::string bytes = subscribe_frame(wanted, GetParam());
+    // Two bytes of a short frame, or four, and a mask of zeros.
+    const std::size_t header = (bytes[1] & 0x7F) == 126 ? 8 : 6;
+    ReplyTo reply_to;
+    const auto read = decode_client_message(wire_form(GetParam()), bytes.substr(header), reply_to);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->subscribe().DebugString(), wanted.DebugString());
   }
 }
 
