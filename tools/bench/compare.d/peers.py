@@ -1,13 +1,15 @@
 """Tidegate and its peers: how each is started, and what it promises of an event that it took."""
 
+import http.client
 import json
 import os
+import select
 import socket
 
 from install import HERE, NCHAN_MODULE, program
 from processes import HOST, PATIENCE_S, PeerFailed, free_port
 
-PAUSE_S = 3600
+DAY_NS = 24 * 3600 * 10**9
 
 
 class Peer:
@@ -51,7 +53,7 @@ class Tidegate(Peer):
         with open(os.open(names, os.O_RDWR), "w+b", buffering=0) as pipe:
             process = processes.start(
                 [self._program, "--data", "data", "--http", f"{HOST}:0", "--grpc", f"{HOST}:0", "--admin", f"{HOST}:0",
-                 "--http-max-connections", "15000", "--disk-soft", "64MiB", "--disk-hard", "32MiB", "--ballast", "0"],
+                 "--http-max-connections", 15000, "--disk-soft", "64MiB", "--disk-hard", "32MiB", "--ballast", "0"],
                 stdout=pipe)
             self.pid = process.pid
             with open(os.open(names, os.O_RDONLY | os.O_NONBLOCK)) as lines:
@@ -59,7 +61,6 @@ class Tidegate(Peer):
 
     @staticmethod
     def _addresses(lines, process, processes):
-        import select
         text = ""
         while text.count("\n") < 3:
             if process.poll() is not None or not select.select([lines], [], [], PATIENCE_S)[0]:
@@ -115,6 +116,11 @@ http {{
         settings = self.write(processes, "nginx.conf", self.settings.format(
             module=NCHAN_MODULE, user=user, host=HOST, port=self.publish_port))
         processes.start([program("nginx"), "-p", processes.directory, "-c", settings], self.publish_port)
+        # The port is open before there is a worker, and the worker is the process to look at.
+        connection = http.client.HTTPConnection(HOST, self.publish_port, timeout=PATIENCE_S)
+        connection.request("GET", "/publish")
+        connection.getresponse()
+        connection.close()
 
 
 class Nats(Peer):
@@ -152,7 +158,7 @@ class JetStream(Nats):
         super().start(processes)
         self._request("$JS.API.STREAM.CREATE.bench",
                       {"name": "bench", "subjects": ["bench.>"], "storage": "file", "retention": "limits",
-                       "max_age": PAUSE_S * 24 * 10**9, "num_replicas": 1})
+                       "max_age": DAY_NS, "num_replicas": 1})
 
     def _request(self, subject, body):
         """Sends a request of the JetStream interface and checks the answer."""

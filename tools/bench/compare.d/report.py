@@ -8,8 +8,6 @@ import time
 
 from install import versions
 
-UNMEASURED = "(did not run)"
-
 
 def median(case, figure, runs):
     values = [figure.of(run) for run in runs]
@@ -31,6 +29,12 @@ def spread(figure, runs):
 
 def average(runs, name):
     return statistics.mean(run.get(name, 0) for run in runs)
+
+
+def server_us_each(runs):
+    """The servers' processor time for an event, delivery or connection, which other programs spoil least."""
+    return statistics.median(next(value for name, value in run.items() if name.startswith("server_cpu_us_per_"))
+                             for run in runs)
 
 
 class Results:
@@ -65,6 +69,7 @@ class Results:
                 "ratio": "" if name == "tidegate" or times is None else f"{times:.2f}x",
                 "cpu": "/".join(f"{average(runs, key):.0f}" for key in
                                 ("server_cpu_percent", "client_cpu_percent", "other_cpu_percent")),
+                "each": f"{server_us_each(runs):.2f}",
                 "remarks": remarks(runs),
                 "wins": name not in ("tidegate", "tidegate-proto") and times is not None and times < 1,
                 "times": times,
@@ -85,9 +90,10 @@ def remarks(runs):
 def table(results, case):
     """A case as Markdown, which also reads well on a terminal."""
     titles = [figure.title for figure in case.figures]
-    head = ["", "durability", *titles, "range of the runs", "Tidegate is better by", "CPU %: server/load/others", ""]
-    rows = [[row["peer"].title, row["peer"].durability, *row["figures"], row["spread"], row["ratio"], row["cpu"],
-             row["remarks"]] for row in results.rows(case)]
+    head = ["", "durability", *titles, "range of the runs", "Tidegate is better by", "server CPU us each",
+            "CPU %: server/load/others", ""]
+    rows = [[row["peer"].title, row["peer"].durability, *row["figures"], row["spread"], row["ratio"],
+             row["each"], row["cpu"], row["remarks"]] for row in results.rows(case)]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in [head, *rows]]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
