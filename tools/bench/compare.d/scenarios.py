@@ -35,7 +35,7 @@ ACK_P50 = Figure("p50 ms", ("ack_p50_us", "batch_p50_us"), 1e-3, 2, False)
 ACK_P99 = Figure("p99 ms", ("ack_p99_us", "batch_p99_us"), 1e-3, 2, False)
 DELIVERY_P50 = Figure("p50 ms", ("delivery_p50_us",), 1e-3, 1, False)
 DELIVERY_P99 = Figure("p99 ms", ("delivery_p99_us",), 1e-3, 1, False)
-MEMORY = Figure("KiB each", ("server_bytes_per_connection",), 1 / 1024, 1, False)
+MEMORY = Figure("KiB each", ("server_rss_bytes_per_connection",), 1 / 1024, 1, False)
 
 
 class Case:
@@ -157,7 +157,58 @@ class Latency(Fanout):
                              peer.subscribe_port, "--server-pids", "{pids}")
 
 
-def all_cases():
+class Catchup(Case):
+    """Subscribers that read all of a stream which is stored already."""
+
+    scenario = "catchup"
+    figures = (DELIVERIES,)
+    peers = ("tidegate", "tidegate-proto", "jetstream", "redis-streams-ws")
+
+    def __init__(self, clients, events):
+        self.clients = clients
+        self.events = events
+        who = "1 client" if clients == 1 else f"{clients} clients"
+        self.title = f"Catch-up: {events:,} stored events of 128 B, {who}"
+
+    def prepare(self, peer, programs):
+        if peer.name.startswith("tidegate"):
+            return None  # its benchmark publishes what it reads
+        return programs.load(peer, "ingest", "--publishers", 1, "--window", 512, "--size", 128, "--events", self.events,
+                             "--publish-port", peer.publish_port)
+
+    def tidegate(self, peer, programs, seconds):
+        return programs.bench(peer, "catchup", "--http", peer.http, "--form", peer.form, "--clients", self.clients,
+                              "--size", 128, "--events", self.events, "--server-pid", peer.pid)
+
+    def other(self, peer, programs, seconds):
+        return programs.load(peer, "catchup", "--subscribers", self.clients, "--events", self.events,
+                             "--subscribe-port", peer.subscribe_port, "--server-pids", "{pids}")
+
+
+class Idle(Case):
+    """Connections that are subscribed and silent."""
+
+    scenario = "idle"
+    figures = (MEMORY,)
+    peers = ("tidegate", "tidegate-proto", "nats", "jetstream", "nchan", "redis-ws", "socketio")
+
+    def __init__(self, connections):
+        self.connections = connections
+        self.title = f"Idle: memory (RSS) of {connections:,} subscribed connections, each"
+
+    def tidegate(self, peer, programs, seconds):
+        return programs.bench(peer, "idle", "--http", peer.http, "--form", peer.form, "--connections",
+                              self.connections, "--duration", "1s", "--server-pid", peer.pid)
+
+    def other(self, peer, programs, seconds):
+        return programs.load(peer, "idle", "--subscribers", self.connections, "--subscribe-port", peer.subscribe_port,
+                             "--server-pids", "{pids}")
+
+
+def all_cases(is_quick):
+    """All tables, in their order. A quick run has fewer events and connections where they take the time."""
+    stored = 20_000 if is_quick else 100_000
+    connections = 1_000 if is_quick else 10_000
     return [Ingest(8, 64), Ingest(8, 4096), Lone(), Fanout(1000, 256, SUBSCRIBERS),
             Fanout(1000, 2048, FAST_SUBSCRIBERS), Fanout(100, 256, SUBSCRIBERS), Fanout(100, 2048, FAST_SUBSCRIBERS),
-            Latency(50), Latency(200)]
+            Latency(50), Latency(200), Catchup(1, stored), Catchup(50, stored), Idle(connections)]

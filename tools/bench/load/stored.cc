@@ -74,9 +74,9 @@ Status run_idle(const Options& options) {
   meter.end();
   Report report("idle", options.peer);
   report.number("subscribers", options.subscribers);
-  report.decimal("server_bytes_per_connection", static_cast<double>(meter.server_rss_growth()) /
+  report.decimal("server_rss_bytes_per_connection", static_cast<double>(meter.server_rss_growth()) /
                                                     static_cast<double>(options.subscribers));
-  report.processor(meter, "connection", options.subscribers);
+  report.processor(meter, "connection_opened", options.subscribers);
   report.print();
   return {};
 }
