@@ -35,6 +35,7 @@ ACK_P50 = Figure("p50 ms", ("ack_p50_us", "batch_p50_us"), 1e-3, 2, False)
 ACK_P99 = Figure("p99 ms", ("ack_p99_us", "batch_p99_us"), 1e-3, 2, False)
 DELIVERY_P50 = Figure("p50 ms", ("delivery_p50_us",), 1e-3, 1, False)
 DELIVERY_P99 = Figure("p99 ms", ("delivery_p99_us",), 1e-3, 1, False)
+CAUGHT_UP = Figure("seconds", ("caught_up_seconds",), 1, 2, False)
 MEMORY = Figure("KiB each", ("server_rss_bytes_per_connection",), 1 / 1024, 1, False)
 
 
@@ -185,6 +186,30 @@ class Catchup(Case):
                              "--subscribe-port", peer.subscribe_port, "--server-pids", "{pids}")
 
 
+class Storm(Latency):
+    """All subscribers are cut at once and resume, while publishing goes on."""
+
+    scenario = "storm"
+    figures = (CAUGHT_UP,)
+    peers = ("tidegate", "tidegate-proto", "jetstream", "nchan", "redis-streams-ws", "socketio")
+
+    def __init__(self, rate, down_seconds):
+        super().__init__(rate)
+        self.peers = Storm.peers
+        self.down_seconds = down_seconds
+        self.title = f"Storm: 1,000 subscribers at {rate} events/s, cut for {down_seconds} s, until all have caught up"
+
+    def tidegate(self, peer, programs, seconds):
+        return programs.bench(peer, "storm", "--http", peer.http, "--form", peer.form, "--subscribers",
+                              self.subscribers, "--rate", self.rate, "--quiet", "1s", "--down",
+                              f"{self.down_seconds}s", "--after", "1s", "--server-pid", peer.pid)
+
+    def other(self, peer, programs, seconds):
+        return programs.load(peer, "storm", "--subscribers", self.subscribers, "--rate", self.rate, "--size", 128,
+                             "--seconds", 1, "--down", self.down_seconds, "--publish-port", peer.publish_port,
+                             "--subscribe-port", peer.subscribe_port, "--server-pids", "{pids}")
+
+
 class Idle(Case):
     """Connections that are subscribed and silent."""
 
@@ -211,4 +236,5 @@ def all_cases(is_quick):
     connections = 1_000 if is_quick else 10_000
     return [Ingest(8, 64), Ingest(8, 4096), Lone(), Fanout(1000, 256, SUBSCRIBERS),
             Fanout(1000, 2048, FAST_SUBSCRIBERS), Fanout(100, 256, SUBSCRIBERS), Fanout(100, 2048, FAST_SUBSCRIBERS),
-            Latency(50), Latency(200), Catchup(1, stored), Catchup(50, stored), Idle(connections)]
+            Latency(50), Latency(200), Catchup(1, stored), Catchup(50, stored),
+            Storm(50, 2), Idle(connections)]

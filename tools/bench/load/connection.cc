@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -16,8 +17,10 @@ namespace {
 
 // Half of a core's second-level cache: what recv copied is still there when it is searched.
 constexpr std::size_t kReceiveBytes = 256 << 10;
-// A handshake's answers are short; more than this means that it will never end.
-constexpr std::size_t kHandshakeBytesMax = 64 << 10;
+// Nothing that a handshake waits for is longer.
+constexpr std::size_t kHeardBytesMax = 4 << 10;
+// The most that a caller keeps is the head of an event.
+constexpr std::size_t kKeptBytesMax = 4 << 10;
 
 Error system_error(const char* what) {
   return {Code::kUnavailable, fmt::format("{}: {}", what, std::strerror(errno))};
@@ -26,11 +29,18 @@ Error system_error(const char* what) {
 }  // namespace
 
 Connection::Buffer Connection::make_buffer() {
-  return Buffer(kReceiveBytes + kHandshakeBytesMax);
+  return Buffer(kReceiveBytes + kKeptBytesMax);
 }
 
 Connection::~Connection() {
   if (fd_ >= 0) close(fd_);
+}
+
+void Connection::cut() {
+  if (fd_ < 0) return;
+  const linger at_once{1, 0};
+  setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  close(std::exchange(fd_, -1));
 }
 
 // Connects while the kernel's own handshake goes on: on the loopback it is over at once.
@@ -49,12 +59,12 @@ Status Connection::open(std::uint16_t port, int epoll_fd, std::uint64_t mark) {
   epoll_fd_ = epoll_fd;
   mark_ = mark;
   if (Status added = watch(EPOLL_CTL_ADD, false); !added) return added;
-  const Result<std::size_t> begun = go_on({});
-  if (!begun) return begun.error();
+  go_on();
   return flush();
 }
 
 Result<std::string_view> Connection::receive(Buffer& buffer) {
+  TG_CHECK(kept_.size() <= kKeptBytesMax);
   std::memcpy(buffer.data(), kept_.data(), kept_.size());
   const ssize_t got = recv(fd_, buffer.data() + kept_.size(), kReceiveBytes, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::string_view();
@@ -64,35 +74,30 @@ Result<std::string_view> Connection::receive(Buffer& buffer) {
   }
   bytes_received_ += static_cast<std::uint64_t>(got);
   std::string_view bytes(buffer.data(), kept_.size() + static_cast<std::size_t>(got));
+  const std::size_t old = kept_.size();
   kept_.clear();
   if (is_ready()) return bytes;
-  const Result<std::size_t> read = go_on(bytes);
-  if (!read) return read.error();
-  bytes.remove_prefix(*read);
-  if (!is_ready()) {
-    kept_.assign(bytes);
-    bytes = {};
-  }
+  heard_ += bytes.substr(old);
+  go_on();
   if (Status sent = flush(); !sent) return sent.error();
   return bytes;
 }
 
-// How much of the peer's bytes belongs to steps that are done now.
-Result<std::size_t> Connection::go_on(std::string_view bytes) {
-  std::size_t read = 0;
+void Connection::go_on() {
   while (!is_ready()) {
     const Step& step = steps_[next_step_];
-    const std::size_t at = bytes.find(step.wait_for, read);
-    if (at == std::string_view::npos) break;
-    read = at + step.wait_for.size();
+    const std::size_t at = heard_.find(step.wait_for);
+    if (at == std::string::npos) break;
+    answer_ = heard_.substr(0, at + step.wait_for.size());
+    heard_.erase(0, answer_.size());
     out_ += step.send;
     ++next_step_;
   }
-  if (!is_ready() && bytes.size() - read >= kHandshakeBytesMax) {
-    return Error{Code::kInternal,
-                 fmt::format("the peer does not answer with '{}'", steps_[next_step_].wait_for)};
+  if (is_ready()) {
+    heard_ = {};
+  } else if (heard_.size() > kHeardBytesMax) {
+    heard_.erase(0, heard_.size() - kHeardBytesMax);
   }
-  return read;
 }
 
 Status Connection::flush() {

@@ -29,13 +29,16 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
+  // Ends the connection by a TCP reset, as a network that goes away does.
+  void cut();
+
   // Connects and adds the socket to an epoll set under `mark`: for reading, and for writing while
   // there is something that the socket did not take.
   Status open(std::uint16_t port, int epoll_fd, std::uint64_t mark);
 
-  // Reads once. The result is what was kept of earlier bytes and what came, without the
-  // handshake's; empty when nothing came or the handshake goes on. Valid until the buffer is used
-  // again.
+  // Reads once. The result is what was kept of earlier bytes and what came, also during the
+  // handshake: a peer may send events before it ends. Empty when nothing came. Valid until the
+  // buffer is used again.
   Result<std::string_view> receive(Buffer& buffer);
   // The last `count` bytes of what `receive` returned come again.
   void keep(std::string_view received, std::size_t count) {
@@ -46,11 +49,14 @@ class Connection {
   std::string& out() { return out_; }
   Status flush();
 
+  // What the peer said in the last move of the handshake, including what was waited for.
+  const std::string& answer() const { return answer_; }
+
   bool is_ready() const { return next_step_ == steps_.size(); }
   std::uint64_t bytes_received() const { return bytes_received_; }
 
  private:
-  Result<std::size_t> go_on(std::string_view bytes);
+  void go_on();
   Status watch(int operation, bool wants_to_write);
 
   std::vector<Step> steps_;
@@ -59,6 +65,8 @@ class Connection {
   int epoll_fd_ = -1;
   std::uint64_t mark_ = 0;
   bool wants_to_write_ = false;
+  std::string heard_;  // during the handshake: what no step has waited for yet
+  std::string answer_;
   std::string kept_;
   std::string out_;
   std::size_t sent_ = 0;  // of out_

@@ -50,7 +50,7 @@ class Fanout {
     const std::int64_t until_us = now_us() + kConnectingUs;
     while (!subscribers_.all_ready() || !publisher_.is_ready()) {
       if (now_us() > until_us) {
-        return Error{Code::kUnavailable, "the peer does not take all subscribers"};
+        return Error{Code::kUnavailable, "the peer does not take all subscribers within a minute"};
       }
       if (Status opened = subscribers_.open_more(); !opened) return opened;
       if (Status stepped = step(until_us); !stepped) return stepped;

@@ -71,9 +71,17 @@ int main(int argc, char** argv) {
   CLI::App* idle = add_scenario(app, "idle", "Memory of silent connections", options);
   add_subscribers(*idle, options);
 
+  CLI::App* storm = add_scenario(app, "storm", "Subscribers that are cut and resume", options);
+  add_size(*storm, options);
+  add_subscribers(*storm, options);
+  storm->add_option("--rate", options.rate, "Events per second")->required();
+  storm->add_option("--down", options.down_seconds, "Seconds without connections")
+      ->capture_default_str();
+
   CLI11_PARSE(app, argc, argv);
   const auto run = ingest->parsed()    ? tidegate::load::run_ingest
                    : fanout->parsed()  ? tidegate::load::run_fanout
+                   : storm->parsed()   ? tidegate::load::run_storm
                    : catchup->parsed() ? tidegate::load::run_catchup
                                        : tidegate::load::run_idle;
   const tidegate::Status done = run(options);

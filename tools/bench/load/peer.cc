@@ -12,11 +12,11 @@ constexpr std::uint8_t kBinaryFrame = 2;
 constexpr std::string_view kHeadEnd = "\r\n\r\n";
 
 // A load client needs no unpredictable key or mask: no cache or proxy stands in between.
-std::string upgrade(std::string_view target) {
+std::string upgrade(std::string_view target, std::string_view more_headers = {}) {
   return fmt::format(
       "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGlkZWdhdGUtYmVuY2gtMQ==\r\n\r\n",
-      target);
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGlkZWdhdGUtYmVuY2gtMQ==\r\n{}\r\n",
+      target, more_headers);
 }
 
 // `payload` has at most 65,535 bytes.
@@ -43,6 +43,17 @@ Status refuse(std::string_view bytes, std::initializer_list<std::string_view> er
   return {};
 }
 
+// What stands in `text` between the last `before` that is followed by `after`, and that.
+std::string_view last_between(std::string_view text, std::string_view before,
+                              std::string_view after) {
+  const std::size_t end = text.rfind(after);
+  if (end == std::string_view::npos || end == 0) return {};
+  const std::size_t at = text.rfind(before, end - 1);
+  if (at == std::string_view::npos || at + before.size() > end) return {};
+  const std::size_t begin = at + before.size();
+  return text.substr(begin, end - begin);
+}
+
 std::uint64_t count(std::string_view bytes, char wanted) {
   return static_cast<std::uint64_t>(std::count(bytes.begin(), bytes.end(), wanted));
 }
@@ -51,8 +62,15 @@ std::uint64_t count(std::string_view bytes, char wanted) {
 class Nchan final : public Peer {
  public:
   std::vector<Step> subscribe(std::uint64_t, Start start) const override {
-    const char* target = start == Start::kHead ? "/new" : "/all";
-    return {{"", upgrade(target)}, {std::string(kHeadEnd), ""}};
+    const char* target = start == Start::kOldest ? "/all" : "/new";
+    return {{"", upgrade(target, start == Start::kResumable ? kWithIds : "")},
+            {std::string(kHeadEnd), ""}};
+  }
+  // An event comes as "id: 1790000000:0", an empty line, and the text.
+  std::vector<Step> resume(std::uint64_t, const Seen& seen) const override {
+    const std::string_view id = last_between(seen.tail, "id: ", "\n\n^");
+    const std::string headers = fmt::format("{}Last-Event-ID: {}\r\n", kWithIds, id);
+    return {{"", upgrade("/new", headers)}, {std::string(kHeadEnd), ""}};
   }
   std::vector<Step> begin_publishing(std::uint64_t) const override { return {}; }
   void publish(std::string& out, std::uint64_t, std::string_view event) const override {
@@ -64,6 +82,9 @@ class Nchan final : public Peer {
     if (Status good = refuse(bytes, {"HTTP/1.1 4", "HTTP/1.1 5"}); !good) return good.error();
     return std::uint64_t{0};
   }
+
+ private:
+  static constexpr std::string_view kWithIds = "Sec-WebSocket-Protocol: ws+meta.nchan\r\n";
 };
 
 // NATS: its text protocol over TCP for publishers, in WebSocket frames for subscribers. JetStream
@@ -74,25 +95,23 @@ class Nats final : public Peer {
   explicit Nats(bool is_stored) : is_stored_(is_stored) {}
 
   std::vector<Step> subscribe(std::uint64_t number, Start start) const override {
-    std::vector<Step> steps = {{"", upgrade("/")}, {std::string(kHeadEnd), ""}};
     if (!is_stored_) {
-      steps.push_back(
-          {"INFO ",
-           client_frame(kBinaryFrame, fmt::format("{}SUB bench.> 1\r\nPING\r\n", kConnect))});
-      steps.push_back({"PONG\r\n", ""});
-      return steps;
+      const std::string text = fmt::format("{}SUB bench.> 1\r\nPING\r\n", kConnect);
+      return {{"", upgrade("/")},
+              {std::string(kHeadEnd), ""},
+              {"INFO ", client_frame(kBinaryFrame, text)},
+              {"PONG\r\n", ""}};
     }
-    const std::string_view policy = start == Start::kHead ? "new" : "all";
-    const std::string consumer = fmt::format(
-        R"({{"stream_name":"bench","config":{{"deliver_subject":"to.{}","deliver_policy":"{}",)"
-        R"("ack_policy":"none","replay_policy":"instant","mem_storage":true}}}})",
-        number, policy);
-    const std::string text = fmt::format(
-        "{}SUB to.{} 1\r\nSUB made.{} 2\r\nPUB $JS.API.CONSUMER.CREATE.bench made.{} {}\r\n{}\r\n",
-        kConnect, number, number, number, consumer.size(), consumer);
-    steps.push_back({"INFO ", client_frame(kBinaryFrame, text)});
-    steps.push_back({R"("created")", ""});
-    return steps;
+    const std::string_view policy = start == Start::kOldest ? "all" : "new";
+    return consume(std::to_string(number), fmt::format(R"("deliver_policy":"{}")", policy));
+  }
+  // One publisher: the stream's first sequence is event 0. The consumer of the cut connection lives
+  // on for some seconds, so that this one delivers elsewhere.
+  std::vector<Step> resume(std::uint64_t number, const Seen& seen) const override {
+    if (!is_stored_) return {};
+    return consume(
+        fmt::format("{}.again", number),
+        fmt::format(R"("deliver_policy":"by_start_sequence","opt_start_seq":{})", seen.next + 1));
   }
   std::vector<Step> begin_publishing(std::uint64_t number) const override {
     return {{"INFO ", fmt::format("{}SUB ack.{} 1\r\nPING\r\n", kConnect, number)},
@@ -114,6 +133,21 @@ class Nats final : public Peer {
   }
 
  private:
+  static std::vector<Step> consume(const std::string& name, std::string_view policy) {
+    const std::string consumer =
+        fmt::format(R"({{"stream_name":"bench","config":{{"deliver_subject":"to.{}",{},)"
+                    R"("ack_policy":"none","replay_policy":"instant","mem_storage":true}}}})",
+                    name, policy);
+    const std::string text = fmt::format(
+        "{0}SUB to.{1} 1\r\nSUB made.{1} 2\r\n"
+        "PUB $JS.API.CONSUMER.CREATE.bench made.{1} {2}\r\n{3}\r\n",
+        kConnect, name, consumer.size(), consumer);
+    return {{"", upgrade("/")},
+            {std::string(kHeadEnd), ""},
+            {"INFO ", client_frame(kBinaryFrame, text)},
+            {R"("created")", ""}};
+  }
+
   static constexpr std::string_view kConnect = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
   bool is_stored_;
 };
@@ -125,8 +159,15 @@ class Redis final : public Peer {
   explicit Redis(bool is_stored) : is_stored_(is_stored) {}
 
   std::vector<Step> subscribe(std::uint64_t, Start start) const override {
-    const char* target = start == Start::kHead ? "/new" : "/all";
+    const char* target = "/published";
+    if (is_stored_) target = start == Start::kOldest ? "/stored?after=0-0" : "/stored";
     return {{"", upgrade(target)}, {"ready", ""}};
+  }
+  // An event comes behind its id: "@1790000000000-0 ^..".
+  std::vector<Step> resume(std::uint64_t, const Seen& seen) const override {
+    if (!is_stored_) return {};
+    const std::string_view id = last_between(seen.tail, "@", " ^");
+    return {{"", upgrade(fmt::format("/stored?after={}", id))}, {"ready", ""}};
   }
   std::vector<Step> begin_publishing(std::uint64_t) const override { return {}; }
   void publish(std::string& out, std::uint64_t number, std::string_view event) const override {
@@ -154,10 +195,12 @@ class Redis final : public Peer {
 // Socket.IO over its WebSocket transport; its server reads events as lines from a publisher.
 class SocketIo final : public Peer {
  public:
-  std::vector<Step> subscribe(std::uint64_t, Start) const override {
-    return {{"", upgrade("/socket.io/?EIO=4&transport=websocket")},
-            {"0{", client_frame(kTextFrame, "40")},
-            {"40{", ""}};
+  std::vector<Step> subscribe(std::uint64_t, Start) const override { return connect("40"); }
+  // The handshake ends with a private id, and each event with its offset.
+  std::vector<Step> resume(std::uint64_t, const Seen& seen) const override {
+    const std::string_view id = seen.answer.substr(0, seen.answer.find('"'));
+    const std::string_view offset = last_between(seen.tail, ",\"", "\"]");
+    return connect(fmt::format(R"(40{{"pid":"{}","offset":"{}"}})", id, offset));
   }
   std::vector<Step> begin_publishing(std::uint64_t) const override { return {}; }
   void publish(std::string& out, std::uint64_t, std::string_view event) const override {
@@ -165,6 +208,14 @@ class SocketIo final : public Peer {
     out += '\n';
   }
   Result<std::uint64_t> acknowledged(std::string_view) const override { return std::uint64_t{0}; }
+
+ private:
+  static std::vector<Step> connect(std::string_view request) {
+    return {{"", upgrade("/socket.io/?EIO=4&transport=websocket")},
+            {"0{", client_frame(kTextFrame, request)},
+            {R"("pid":")", ""},
+            {"}", ""}};
+  }
 };
 
 }  // namespace

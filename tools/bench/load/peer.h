@@ -12,8 +12,15 @@
 
 namespace tidegate::load {
 
-// Where a subscription begins.
-enum class Start { kHead, kOldest };
+// Where a subscription begins. kResumable: at the head, and so that `resume` is possible.
+enum class Start { kHead, kOldest, kResumable };
+
+// What a subscriber had when its connection was cut.
+struct Seen {
+  std::uint64_t next;       // the first event that it lacks
+  std::string_view answer;  // how the peer ended the handshake
+  std::string_view tail;    // what it sent last, with at least one whole event if there was any
+};
 
 // How to talk to one kind of peer: what subscribers and publishers say, and how answers to
 // publishes are counted. Events need nothing of it: they are found by their text. Thread:
@@ -23,6 +30,8 @@ class Peer {
   virtual ~Peer() = default;
 
   virtual std::vector<Step> subscribe(std::uint64_t number, Start start) const = 0;
+  // Empty: this peer cannot resume.
+  virtual std::vector<Step> resume(std::uint64_t number, const Seen& seen) const = 0;
   virtual std::vector<Step> begin_publishing(std::uint64_t number) const = 0;
   // Appends what publisher `number` sends for an event.
   virtual void publish(std::string& out, std::uint64_t number, std::string_view event) const = 0;

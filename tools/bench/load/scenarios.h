@@ -20,6 +20,7 @@ struct Options {
   std::uint64_t window = 64;     // ingest: of each publisher; fan-out: of the run
   std::uint64_t rate = 0;        // fan-out: events per second instead of a window
   std::uint64_t subscribers = 1000;
+  double down_seconds = 2;  // storm
 };
 
 // Each prints a report. Errors are the peer's: it did not answer, or not as it should.
@@ -32,6 +33,8 @@ Status run_ingest(const Options& options);
 Status run_fanout(const Options& options);
 // Subscribers that read the `events` which are stored already.
 Status run_catchup(const Options& options);
+// All subscribers of a schedule of events are cut at once and resume, while publishing goes on.
+Status run_storm(const Options& options);
 // What a connected and subscribed, but silent connection costs in memory.
 Status run_idle(const Options& options);
 

@@ -62,7 +62,7 @@ Status run_idle(const Options& options) {
   const std::int64_t until_us = now_us() + 2 * kPatienceUs;
   while (!subscribers.all_ready()) {
     if (now_us() > until_us) {
-      return Error{Code::kUnavailable, "the peer does not take all subscribers"};
+      return Error{Code::kUnavailable, "the peer does not take all subscribers within a minute"};
     }
     if (Status stepped = step(loop, subscribers, until_us); !stepped) return stepped;
   }
@@ -75,7 +75,7 @@ Status run_idle(const Options& options) {
   Report report("idle", options.peer);
   report.number("subscribers", options.subscribers);
   report.decimal("server_rss_bytes_per_connection", static_cast<double>(meter.server_rss_growth()) /
-                                                    static_cast<double>(options.subscribers));
+                                                        static_cast<double>(options.subscribers));
   report.processor(meter, "connection_opened", options.subscribers);
   report.print();
   return {};

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "eventstore/base/result.h"
@@ -25,6 +26,11 @@ class Subscribers {
   Status open_more();
   bool all_ready() const { return ready_ == count_; }
 
+  // Cuts all connections; `open_more` opens them again, each to resume where it was.
+  void cut();
+  // To be able to resume: keeps a copy of what came last.
+  void remember() { remembers_ = true; }
+
   // Something happened at the socket of `mark`.
   Status receive(std::uint64_t mark);
 
@@ -44,7 +50,10 @@ class Subscribers {
   struct One {
     std::unique_ptr<Connection> connection;
     std::uint64_t next = 0;  // event
+    std::string tail;        // of what came, when it is remembered
   };
+
+  std::vector<Step> steps_of(std::uint64_t number, const One& one) const;
 
   void take(One& one, EventHead event, std::int64_t received_us);
   void move(std::uint64_t from, std::uint64_t to);
@@ -56,7 +65,10 @@ class Subscribers {
   Loop& loop_;
   Connection::Buffer buffer_ = Connection::make_buffer();
   std::vector<One> all_;
+  std::uint64_t opened_ = 0;
   std::uint64_t ready_ = 0;
+  bool remembers_ = false;
+  bool was_cut_ = false;
 
   // How many subscribers wait for event passed_ + i.
   std::deque<std::uint64_t> waiting_;
