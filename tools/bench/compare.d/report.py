@@ -136,16 +136,20 @@ def document(results, command, rounds, cores):
     """The whole of docs/benchmarks-compare.md."""
     others = max((run["other_cpu_percent"] for by_peer in results.runs.values() for runs in by_peer.values()
                   for run in runs), default=0)
-    lines = ["# Benchmarks beside peers", "",
-             f"Written by `{command}` on {time.strftime('%Y-%m-%d')}. Do not edit: run it again.", "",
-             f"- Machine: {machine()}.",
-             f"- Servers on core {cores[0]}, the load on core {cores[1]}. Medians of {rounds} rounds; in each round all "
-             "peers take their turn, with fresh servers and an empty directory. \"Better by\" compares the first figure.",
-             "- Versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + ".",
-             "- Peers have their defaults but for what is needed to measure (ports, longer pings, one nginx worker, no "
-             "compression); `tools/bench/compare.d` has every setting. Tidegate is loaded by `tidegate bench`, which reads "
-             "each event it gets, the peers by `tidegate_load`, which only looks for events: the peers have the lighter load.",
-             f"- Other programs used up to {others:.0f}% of a core during the runs.", "", "## Where a peer wins", ""]
+    lines = [
+        "# Benchmarks beside peers", "",
+        f"Written by `{command}` on {time.strftime('%Y-%m-%d')}. Do not edit: run it again.", "",
+        f"- Machine: {machine()}.",
+        f"- Servers on core {cores[0]}, the load on core {cores[1]}. Medians of {rounds} rounds; in each round all peers "
+        "take their turn, with fresh servers and an empty directory. \"Better by\" compares the first figure.",
+        "- Versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + ".",
+        "- Peers have their defaults but for what is needed to measure (ports, longer pings, one nginx worker, no "
+        "compression); `tools/bench/compare.d` has every setting.",
+        "- Tidegate is loaded by `tidegate bench`, which reads each event it gets, the peers by `tidegate_load`, which "
+        "only looks for events: the peers have the lighter load.",
+        f"- Other programs used up to {others:.0f}% of a core during the runs.", "",
+        "## Where a peer wins", "",
+    ]
     lines += [f"- {loss}" for loss in losses(results)] or ["Nowhere in these runs."]
     for case in results.runs:
         lines += ["", f"## {case.title}", "", table(results, case)]

@@ -193,11 +193,12 @@ class Storm(Latency):
     figures = (CAUGHT_UP,)
     peers = ("tidegate", "tidegate-proto", "jetstream", "nchan", "redis-streams-ws", "socketio")
 
-    def __init__(self, rate, down_seconds):
+    def __init__(self, subscribers, rate, down_seconds):
         super().__init__(rate)
+        self.subscribers = subscribers
         self.peers = Storm.peers
         self.down_seconds = down_seconds
-        self.title = f"Storm: 1,000 subscribers at {rate} events/s, cut for {down_seconds} s, until all have caught up"
+        self.title = f"Storm: {subscribers:,} subscribers at {rate} events/s, cut for {down_seconds} s, until all have caught up"
 
     def tidegate(self, peer, programs, seconds):
         return programs.bench(peer, "storm", "--http", peer.http, "--form", peer.form, "--subscribers",
@@ -234,7 +235,8 @@ def all_cases(is_quick):
     """All tables, in their order. A quick run has fewer events and connections where they take the time."""
     stored = 20_000 if is_quick else 100_000
     connections = 1_000 if is_quick else 10_000
+    cut = 300 if is_quick else 1_000
     return [Ingest(8, 64), Ingest(8, 4096), Lone(), Fanout(1000, 256, SUBSCRIBERS),
             Fanout(1000, 2048, FAST_SUBSCRIBERS), Fanout(100, 256, SUBSCRIBERS), Fanout(100, 2048, FAST_SUBSCRIBERS),
             Latency(50), Latency(200), Catchup(1, stored), Catchup(50, stored),
-            Storm(50, 2), Idle(connections)]
+            Storm(cut, 50, 2), Idle(connections)]
