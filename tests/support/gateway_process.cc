@@ -3,9 +3,12 @@
 #include <csignal>
 #include <fcntl.h>
 #include <poll.h>
+#include <spawn.h>
 #include <sstream>
+#include <string_view>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -19,27 +22,46 @@ constexpr Milliseconds kStartTime{60'000};
 // The listening lines are read from a file, which tells nobody that it grew.
 constexpr int kLookAgainMs = 5;
 
-void open_as(const std::string& path, int target) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  ::dup2(fd, target);
-  ::close(fd);
+// This process's environment with changes, for a child.
+std::vector<std::string> changed_environment(const std::map<std::string, std::string>& changes) {
+  std::vector<std::string> all;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    if (!changes.contains(std::string(text.substr(0, text.find('='))))) all.emplace_back(text);
+  }
+  for (const auto& [name, value] : changes) all.push_back(name + "=" + value);
+  return all;
+}
+
+std::vector<char*> pointers_to(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
 }
 
 }  // namespace
 
 ChildProcess::ChildProcess(const std::vector<std::string>& arguments,
                            const std::map<std::string, std::string>& environment) {
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  pid_ = ::fork();
-  if (pid_ == 0) {
-    for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
-    open_as("/dev/null", STDIN_FILENO);
-    open_as(files_.file("stdout"), STDOUT_FILENO);
-    open_as(files_.file("stderr"), STDERR_FILENO);
-    ::execvp(argv[0], argv.data());
-    ::_exit(127);
+  // Not fork and exec: other threads of this process may hold the allocator's locks meanwhile.
+  std::vector<std::string> words = arguments;
+  std::vector<std::string> variables = changed_environment(environment);
+  const std::string out = files_.file("stdout");
+  const std::string err = files_.file("stderr");
+  constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC;
+  posix_spawn_file_actions_t files;
+  ::posix_spawn_file_actions_init(&files);
+  ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, out.c_str(), kWrite, 0600);
+  ::posix_spawn_file_actions_addopen(&files, STDERR_FILENO, err.c_str(), kWrite, 0600);
+  const int failed = ::posix_spawnp(&pid_, words[0].c_str(), &files, nullptr,
+                                    pointers_to(words).data(), pointers_to(variables).data());
+  ::posix_spawn_file_actions_destroy(&files);
+  if (failed != 0) {
+    ADD_FAILURE() << "cannot run " << words[0] << ": " << std::generic_category().message(failed);
+    exit_code_ = 127;
+    return;
   }
   exit_fd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
 }
