@@ -22,8 +22,7 @@ struct UpgradedSocket {
 // Begins a WebSocket connection on `loop`: answers the upgrade and opens a session. Takes
 // `socket.fd`; the loop's registry owns the connection from here on, and the loop must outlive it.
 //
-//   kAccepting -> kOpen -> kClosing (a close frame of either side, or a protocol error; cut after 5
-//   seconds) -> kGone
+//   kOpen -> kClosing (a close frame of either side, or a violation; cut after 5 seconds) -> kGone
 //
 // A dead peer is found by ping frames: one every heartbeat_ms, answered within pong_ms. While the
 // peer's kernel still takes what lies before the ping, or while we do not read (set_reading), the
