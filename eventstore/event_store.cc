@@ -271,7 +271,7 @@ std::variant<std::unique_ptr<EventStore>, EventStore::OpenError> EventStore::ope
   if (options.clock == nullptr) options.clock = &system_clock();
   if (options.probe == nullptr) options.probe = &silent_probe();
   if (!options.on_fatal) options.on_fatal = end_process;
-  // The appender and the indexer may both meet the failure; it is told once.
+  // The appender and upkeep may both meet the failure; it is told once.
   options.on_fatal = [tell = std::move(options.on_fatal),
                       told = std::make_shared<std::atomic_flag>()](const std::string& reason) {
     if (!told->test_and_set()) tell(reason);

@@ -121,7 +121,7 @@ struct Gateway::Parts {
   std::unique_ptr<SystemClock> clock;
   // Counts; everything below tells it what happens.
   std::unique_ptr<Metrics> metrics;
-  // The log, with its appender, indexer and disk readers.
+  // The log, with its appender, upkeep and read threads.
   std::unique_ptr<EventStore> store;
   // How many connections the limit of open files allows.
   const std::uint64_t connections_max = fit_connections(config.http_max_connections);

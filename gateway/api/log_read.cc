@@ -13,7 +13,7 @@ namespace {
 constexpr int kMessageEventsMax = 256;
 constexpr std::size_t kMessageBytesMax = 256 << 10;
 
-// A turn on a replay thread, so that a selective filter does not keep others waiting.
+// A turn on a read thread, so that a selective filter does not keep others waiting.
 constexpr int kChunksPerTurn = 4;
 
 // Bytes of a RecordedEvent beside its event and stream: tags, numbers, time.

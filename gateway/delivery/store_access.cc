@@ -44,7 +44,7 @@ Result<ResolvedStart> resolve_cursor(EventStore& store, const OpenSubscription& 
   return start;
 }
 
-// On a replay thread.
+// On a read thread.
 Result<OpenedSubscription> open_on(EventStore& store, const OpenSubscription& request,
                                    std::function<void()> taken_over) {
   OpenedSubscription opened;
@@ -67,7 +67,7 @@ Result<OpenedSubscription> open_on(EventStore& store, const OpenSubscription& re
   return opened;
 }
 
-// Turns an acknowledged place into a position of the current history. On a replay thread.
+// Turns an acknowledged place into a position of the current history. On a read thread.
 Result<Position> judge_claim(EventStore& store, const CursorAck& ack) {
   if (!ack.claimed) return store.reader().position_at(ack.sequence);
   auto start = store.reader().resolve(AfterPosition{*ack.claimed}, Filter::everything());
