@@ -69,10 +69,12 @@ class Processes:
                 return
             except OSError:
                 pass
-            process = self._running[-1]
-            if process.poll() is not None or time.monotonic() > until:
-                raise PeerFailed(f"{process.args[3]} does not listen: {self.last_words()}")
-            time.sleep(0.02)
+            if self._running[-1].poll() is not None or time.monotonic() > until:
+                raise PeerFailed(f"{self._running[-1].args[3]} does not listen: {self.last_words()}")
+            try:
+                self._running[-1].wait(0.02)  # for its end, or a little
+            except subprocess.TimeoutExpired:
+                pass
 
     def last_words(self):
         """The end of what the newest process wrote."""
