@@ -1,10 +1,12 @@
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 
@@ -58,9 +60,27 @@ inline std::map<std::string, std::string> files_below(const std::filesystem::pat
   return files;
 }
 
+// The files below a directory with their sizes; one that goes meanwhile may be left out.
+inline std::map<std::string, std::uintmax_t> sizes_below(const std::filesystem::path& dir) {
+  std::map<std::string, std::uintmax_t> sizes;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir, gone))
+    sizes[entry.path().string()] = entry.file_size(gone);
+  return sizes;
+}
+
+// Also of a store that runs: it may drop or begin a file in the middle of it, which would be a
+// state that no crash leaves behind, so the copy is made anew until nothing has changed meanwhile.
 inline void copy_dir(const std::filesystem::path& from, const std::filesystem::path& to) {
-  std::filesystem::remove_all(to);
-  std::filesystem::copy(from, to, std::filesystem::copy_options::recursive);
+  constexpr int kAttemptsMax = 100;
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+    const auto before = sizes_below(from);
+    std::filesystem::remove_all(to);
+    std::error_code error;
+    std::filesystem::copy(from, to, std::filesystem::copy_options::recursive, error);
+    if (!error && sizes_below(from) == before) return;
+  }
+  throw std::runtime_error("cannot copy " + from.string() + ": it changes all the time");
 }
 
 }  // namespace tidegate::test
