@@ -30,7 +30,7 @@ inline constexpr int kExitConfig = 78;
 //   wal-kept/   links to the write-ahead logs as they were before the last start
 //   ballast     disk_space.h
 //   .new/       a log that is being created
-//   db.links/   hard links to the files of db/, in which a loss is accepted
+//   db.links/   the files of db/ by hard links, in which a loss is accepted
 //   db.copy/    what takes the place of db/
 //   db.damaged/ the db/ whose place is taken
 //
@@ -61,7 +61,8 @@ class LogDirectory {
   // leaves a log that an open refuses or one that is as it was, and `settle_replacement`, which
   // comes before the others, finishes what was begun and removes what is left of others.
   std::optional<OpenError> settle_replacement() const;
-  // db/ by hard links: what a handle on it changes does not change db/.
+  // db/ by hard links: what a handle on it changes does not change db/. Of damaged write-ahead logs
+  // copies without what is damaged.
   std::optional<OpenError> link_db() const;
   std::string links_path() const;
   std::string copy_path() const;
