@@ -124,11 +124,9 @@ Result<Filter> Filter::make(const std::vector<std::string>& streams,
                              streams.size(), types.size(), kPatternsMax, kTypesMax)};
   }
   Filter filter;
-  filter.exact_ = true;
   for (const std::string& text : streams) {
     auto pattern = Pattern::parse(text);
     if (!pattern) return std::move(pattern).error();
-    filter.exact_ = filter.exact_ && pattern->is_exact();
     if (std::find(filter.patterns_.begin(), filter.patterns_.end(), *pattern) ==
         filter.patterns_.end()) {
       filter.patterns_.push_back(*std::move(pattern));

@@ -60,15 +60,12 @@ class Filter {
   bool matches_stream(std::string_view stream) const;
   bool matches_type(std::string_view type) const;
 
-  // True when every pattern is an exact name, so that the stream index answers instead of a scan.
-  bool is_exact() const { return exact_; }
   const std::vector<Pattern>& patterns() const { return patterns_; }
   const std::vector<std::string>& types() const { return types_; }
 
  private:
   std::vector<Pattern> patterns_;
   std::vector<std::string> types_;
-  bool exact_ = false;
 };
 
 }  // namespace tidegate

@@ -17,16 +17,22 @@
 //
 //   floor ............ indexed ........ tail.first ............ head
 //   [ chunks from disk, shared by all readers ][ segments of the tail ]
-//   [ exact names: by the stream index ][ exact names: as the others ]
+//   [ few streams: by the stream index ][ few streams: as the others  ]
 //
-// The tail always reaches below `indexed` (the appender waits for the index), so an exact filter
-// that has passed what is indexed goes on in memory.
+// The tail always reaches below `indexed` (the appender waits for the index), so a reader of few
+// streams that has passed what is indexed goes on in memory.
 
 namespace tidegate {
 namespace {
 
 // Events of one step by the index: each costs a look-up of its own in the log.
-constexpr std::size_t kExactStepEvents = 256;
+constexpr std::size_t kIndexStepEvents = 256;
+// ... which is what reading about so many of the log in a row costs.
+constexpr Sequence kLookUpCost = 8;
+// Streams that a filter with wildcards may match to be answered by the index, and streams to look
+// at for them: a step pays for that each time.
+constexpr std::size_t kFewStreams = 64;
+constexpr std::size_t kFewRows = 1024;
 // A step ends early when its events are large: what readers at different places hold is bounded by
 // bytes. One event always fits.
 constexpr std::size_t kReadBytesMax = std::size_t{4} << 20;
@@ -150,10 +156,26 @@ Result<ReadChunk> Reader::read_once(const Filter& filter, Sequence after) const 
   if (after + 1 < floor) return trimmed(after + 1, floor);
   // Read before the rows, so that they cover it.
   const Sequence indexed = index_.indexed();
-  if (filter.is_exact() && after < indexed && after + 1 < tail_.first()) {
-    return read_exact(filter, after, indexed);
+  if (after < indexed && after + 1 < tail_.first()) {
+    auto streams = few_streams(filter);
+    if (!streams) return std::move(streams).error();
+    if (*streams) return read_streams(**streams, after, indexed);
   }
   return read_run(after);
+}
+
+// The streams that the filter matches, each once, if they are few.
+Result<std::optional<std::vector<std::string>>> Reader::few_streams(const Filter& filter) const {
+  std::vector<std::string> names;
+  for (const Pattern& pattern : filter.patterns()) {
+    auto matching = index_.matching(pattern, kFewStreams, kFewRows);
+    if (!matching || !*matching) return matching;
+    names.insert(names.end(), (*matching)->begin(), (*matching)->end());
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  if (names.size() > kFewStreams) return std::optional<std::vector<std::string>>();
+  return std::optional(std::move(names));
 }
 
 // The events right after `after`, whatever they are.
@@ -189,22 +211,24 @@ Result<ReadChunk> Reader::read_run(Sequence after) const {
   return ReadChunk{std::move(segment), last.sequence, last.chain};
 }
 
-// By the index: merges the next events of every stream that the filter names.
-Result<ReadChunk> Reader::read_exact(const Filter& filter, Sequence after, Sequence indexed) const {
+// By the index: merges the next events of the streams.
+Result<ReadChunk> Reader::read_streams(const std::vector<std::string>& streams, Sequence after,
+                                       Sequence indexed) const {
   std::vector<Sequence> merged;
   Sequence examined = indexed;
-  for (const Pattern& pattern : filter.patterns()) {
-    auto sequences = index_.sequences_after(pattern.text(), after, indexed, kExactStepEvents);
+  for (const std::string& stream : streams) {
+    auto sequences = index_.sequences_after(stream, after, indexed, kIndexStepEvents);
     if (!sequences) return std::move(sequences).error();
     // A stream that was cut short is known only up to its last one.
-    if (sequences->size() >= kExactStepEvents) examined = std::min(examined, sequences->back());
+    if (sequences->size() >= kIndexStepEvents) examined = std::min(examined, sequences->back());
     merged.insert(merged.end(), sequences->begin(), sequences->end());
   }
   std::sort(merged.begin(), merged.end());
   std::erase_if(merged, [&](Sequence sequence) { return sequence > examined; });
-  if (merged.size() > kExactStepEvents) {
-    merged.resize(kExactStepEvents);
+  if (merged.size() >= kIndexStepEvents) {
+    merged.resize(kIndexStepEvents);
     examined = merged.back();
+    if (examined - after <= kLookUpCost * kIndexStepEvents) return read_run(after);
   }
   SegmentRef segment;
   if (!merged.empty()) {
@@ -242,7 +266,11 @@ Result<ReadChunk> Reader::read_backward_once(const Filter& filter, Sequence befo
   const Sequence floor = history_.floor().sequence;
   const Sequence end = std::min(before, tail_.head() + 1);
   if (end <= floor) return ReadChunk{nullptr, floor, 0};
-  if (filter.is_exact() && end <= index_.indexed() + 1) return read_exact_backward(filter, end);
+  if (end <= index_.indexed() + 1) {
+    auto streams = few_streams(filter);
+    if (!streams) return std::move(streams).error();
+    if (*streams) return read_streams_backward(**streams, end);
+  }
   SegmentRef segment = tail_.find(end - 1);
   if (!segment) {
     const std::uint64_t chunk = ChunkCache::chunk_of(end - 1);
@@ -254,20 +282,21 @@ Result<ReadChunk> Reader::read_backward_once(const Filter& filter, Sequence befo
   return ReadChunk{std::move(segment), first, 0};
 }
 
-Result<ReadChunk> Reader::read_exact_backward(const Filter& filter, Sequence before) const {
+Result<ReadChunk> Reader::read_streams_backward(const std::vector<std::string>& streams,
+                                                Sequence before) const {
   const Sequence floor = history_.floor().sequence;
   std::vector<Sequence> merged;
   Sequence examined = floor;
-  for (const Pattern& pattern : filter.patterns()) {
-    auto sequences = index_.sequences_before(pattern.text(), before, kExactStepEvents);
+  for (const std::string& stream : streams) {
+    auto sequences = index_.sequences_before(stream, before, kIndexStepEvents);
     if (!sequences) return std::move(sequences).error();
-    if (sequences->size() >= kExactStepEvents) examined = std::max(examined, sequences->back());
+    if (sequences->size() >= kIndexStepEvents) examined = std::max(examined, sequences->back());
     merged.insert(merged.end(), sequences->begin(), sequences->end());
   }
   std::erase_if(merged, [&](Sequence sequence) { return sequence < examined; });
   std::sort(merged.begin(), merged.end(), std::greater<>());
-  if (merged.size() > kExactStepEvents) {
-    merged.resize(kExactStepEvents);
+  if (merged.size() > kIndexStepEvents) {
+    merged.resize(kIndexStepEvents);
     examined = merged.back();
   }
   if (merged.empty()) return ReadChunk{nullptr, examined, 0};

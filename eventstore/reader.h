@@ -80,8 +80,9 @@ class Reader {
   // Reading beside a trim is safe: what it takes away in the middle of a read counts as trimmed,
   // never as missing.
   //
-  // The next step after `after`. At the head: a null segment and examined == after. Exact filters
-  // use the stream index. kTrimmed when `after` + 1 is below the floor, kDataLoss when the disk
+  // The next step after `after`. At the head: a null segment and examined == after. A filter that
+  // few streams match is answered by the stream index as long as their events are scattered.
+  // kTrimmed when `after` + 1 is below the floor, kDataLoss when the disk
   // cannot give what it should.
   Result<ReadChunk> read(const Filter& filter, Sequence after) const;
   // The step below `before`; ends with examined == floor. Events of the segment are in ascending
@@ -101,8 +102,11 @@ class Reader {
   Result<ReadChunk> read_once(const Filter& filter, Sequence after) const;
   Result<ReadChunk> read_backward_once(const Filter& filter, Sequence before) const;
   Result<ReadChunk> read_run(Sequence after) const;
-  Result<ReadChunk> read_exact(const Filter& filter, Sequence after, Sequence indexed) const;
-  Result<ReadChunk> read_exact_backward(const Filter& filter, Sequence before) const;
+  Result<std::optional<std::vector<std::string>>> few_streams(const Filter& filter) const;
+  Result<ReadChunk> read_streams(const std::vector<std::string>& streams, Sequence after,
+                                 Sequence indexed) const;
+  Result<ReadChunk> read_streams_backward(const std::vector<std::string>& streams,
+                                          Sequence before) const;
   Result<SegmentRef> load(const std::vector<Sequence>& sequences) const;
   Result<Chain> chain_at(Sequence sequence) const;
   Result<std::int64_t> time_at(Sequence sequence) const;

@@ -166,6 +166,31 @@ Result<std::vector<NamedStream>> StreamIndex::list(std::string_view prefix,
   return streams;
 }
 
+Result<std::optional<std::vector<std::string>>> StreamIndex::matching(const Pattern& pattern,
+                                                                      std::size_t names_max,
+                                                                      std::size_t rows_max) const {
+  std::vector<std::string> names;
+  if (pattern.is_exact()) {
+    names.push_back(pattern.text());
+    return std::optional(std::move(names));
+  }
+  const std::string_view text = pattern.text();
+  const std::string lower = stream_key(text.substr(0, text.find_first_of("*>")));
+  const auto rows =
+      storage_.iterate(Family::kIndex, {.lower = lower, .upper = after_prefix(lower)});
+  std::size_t looked_at = 0;
+  for (rows->seek_to_first(); rows->is_valid(); rows->next()) {
+    if (++looked_at > rows_max) return std::optional<std::vector<std::string>>();
+    const std::string_view name = rows->key().substr(1);
+    if (!pattern.matches(name)) continue;
+    if (names.size() == names_max) return std::optional<std::vector<std::string>>();
+    names.emplace_back(name);
+  }
+  auto status = rows->status();
+  if (!status) return std::move(status).error();
+  return std::optional(std::move(names));
+}
+
 Result<std::vector<Sequence>> StreamIndex::sequences_after(std::string_view stream, Sequence after,
                                                            Sequence until,
                                                            std::size_t limit) const {

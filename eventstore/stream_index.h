@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "eventstore/base/result.h"
+#include "eventstore/filter.h"
 #include "eventstore/segment.h"
 #include "eventstore/storage.h"
 #include "eventstore/types.h"
@@ -54,6 +55,11 @@ class StreamIndex {
   // In name order, after `after_name` (exclusive).
   Result<std::vector<NamedStream>> list(std::string_view prefix, std::string_view after_name,
                                         std::size_t limit) const;
+  // The names of the streams that the pattern matches; nothing when finding them takes more than
+  // `names_max` names or a look at more than `rows_max` streams that begin alike.
+  Result<std::optional<std::vector<std::string>>> matching(const Pattern& pattern,
+                                                           std::size_t names_max,
+                                                           std::size_t rows_max) const;
   // The stream's sequences above `after` and up to `until`, ascending, at most `limit` (a run that
   // is begun is finished, so it may be more).
   Result<std::vector<Sequence>> sequences_after(std::string_view stream, Sequence after,

@@ -146,8 +146,6 @@ TEST(FilterTest, IsPatternsAndTypes) {
   EXPECT_TRUE(filter->matches("b", "y"));
   EXPECT_FALSE(filter->matches("b", "z"));
   EXPECT_FALSE(filter->matches("c", "x"));
-  EXPECT_FALSE(filter->is_exact());
-  EXPECT_TRUE(Filter::make({"a", "b.c"}, {"x"})->is_exact());
   EXPECT_TRUE(Filter::everything().matches("a.b.c", "any"));
   EXPECT_FALSE(Filter::everything().matches("_a", "any"));
 }

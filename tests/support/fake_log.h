@@ -203,8 +203,8 @@ class FakeLog final : public LogAccess {
     bool has_any = false;
     for (Sequence sequence = first; sequence <= last; ++sequence) {
       const RecordView& view = record(sequence).view;
-      // The index gives the events of exact filters only.
-      if (filter.is_exact() && !filter.matches(view.stream, view.type)) continue;
+      // The index gives only what a filter matches, the log everything.
+      if (filter.patterns().front().is_exact() && !filter.matches(view.stream, view.type)) continue;
       if (!segment->append(view)) {
         return cut(segment, sequence - 1, after);
       }
