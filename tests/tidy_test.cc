@@ -128,6 +128,8 @@ INSTANTIATE_TEST_SUITE_P(
         RuleCase{wrong_includes, "tools/tidegate/a.cc", "#include \"gateway/delivery/b.h\"\n", 1},
         RuleCase{wrong_includes, "tools/tidegate/a.cc", "#include \"gateway/cloudevents/b.h\"\n",
                  0},
+        RuleCase{wrong_includes, "tools/bench/micro/a.cc", "#include \"gateway/delivery/b.h\"\n",
+                 0},
         RuleCase{wrong_includes, "gateway/api/a.cc", "#include \"tidegate/v1/event.pb.h\"\n", 0},
         RuleCase{wrong_includes, "gateway/api/a.cc", "#include \"tests/support/b.h\"\n", 1},
         RuleCase{wrong_includes, "eventstore/a.cc", "#include \"tail.h\"\n", 1},
