@@ -63,6 +63,10 @@ std::optional<DedupeWindow::Known> DedupeWindow::find(const Key& key) const {
   return impl_->ring[found->second].known;
 }
 
+void DedupeWindow::prefetch(const Key& key) const {
+  impl_->index.prefetch(key);
+}
+
 void DedupeWindow::insert(const Key& key, const Known& known) {
   if (impl_->ring.size() < impl_->events_max) {
     impl_->index.emplace(key, static_cast<std::uint32_t>(impl_->ring.size()));

@@ -42,6 +42,9 @@ class DedupeWindow {
   static std::uint64_t content_of(std::string_view event);
 
   std::optional<Known> find(const Key& key) const;
+  // Fetches what `find` and `insert` will look at: the window is larger than any processor's cache,
+  // and many keys that are fetched at once cost little more than one.
+  void prefetch(const Key& key) const;
   // `key` must not be known.
   void insert(const Key& key, const Known& known);
 

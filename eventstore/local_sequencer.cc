@@ -281,6 +281,10 @@ Result<std::vector<LocalSequencer::Judged>> LocalSequencer::judge_duplicates(
     const NewEvent& event = request.events[i];
     const EventHead head = scan_event(event.event);
     judged[i].key = DedupeWindow::key_of(event.stream, head.source, head.id);
+    parts_.dedupe.prefetch(judged[i].key);
+  }
+  for (std::size_t i = 0; i < judged.size(); ++i) {
+    const NewEvent& event = request.events[i];
     judged[i].content = DedupeWindow::content_of(event.event);
     judged[i].known = parts_.dedupe.find(judged[i].key);
     judged[i].same_as = i;

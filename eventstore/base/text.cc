@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -39,6 +40,14 @@ void append_escaped(std::string& out, unsigned char c) {
     default:
       fmt::format_to(std::back_inserter(out), "\\u{:04x}", c);
   }
+}
+
+// Appends the last `count` digits of a number, and what follows it.
+void append_digits(std::string& out, std::size_t count, std::int64_t number, char after) {
+  std::array<char, 8> text;
+  text[count] = after;
+  for (std::size_t i = count; i-- > 0; number /= 10) text[i] = static_cast<char>('0' + number % 10);
+  out.append(text.data(), count + 1);
 }
 
 // Reads exactly `count` digits.
@@ -116,6 +125,12 @@ bool is_valid_utf8(std::string_view text) {
   const auto* const end = p + text.size();
   const auto continues = [](unsigned char c) { return (c & 0xC0) == 0x80; };
   while (p < end) {
+    // Most text is ASCII: eight bytes at a time.
+    for (std::uint64_t word = 0; end - p >= 8; p += 8) {
+      std::memcpy(&word, p, 8);
+      if ((word & 0x8080808080808080) != 0) break;
+    }
+    if (p == end) break;
     const unsigned char c = *p;
     if (c < 0x80) {
       ++p;
@@ -139,25 +154,26 @@ bool is_valid_utf8(std::string_view text) {
   return true;
 }
 
+// Every event on its way to a reader has a time, and fmt takes several times as long.
 void append_time(std::string& out, std::int64_t time_us) {
   using namespace std::chrono;
+  constexpr std::int64_t kLast = 253'402'300'799 * kMicrosPerSecond;  // 9999-12-31T23:59:59Z
+  time_us = std::clamp<std::int64_t>(time_us, 0, kLast);
   const auto point = sys_time<microseconds>(microseconds(time_us));
   const auto day = floor<days>(point);
   const year_month_day date(day);
   const auto in_day = (point - day).count();
   const auto seconds = in_day / kMicrosPerSecond;
   const auto micros = in_day % kMicrosPerSecond;
-  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                 static_cast<unsigned>(date.day()), seconds / 3600, seconds / 60 % 60,
-                 seconds % 60);
-  if (micros % 1000 != 0) {
-    fmt::format_to(std::back_inserter(out), ".{:06}Z", micros);
-  } else if (micros != 0) {
-    fmt::format_to(std::back_inserter(out), ".{:03}Z", micros / 1000);
-  } else {
-    out += 'Z';
-  }
+  append_digits(out, 4, static_cast<int>(date.year()), '-');
+  append_digits(out, 2, static_cast<unsigned>(date.month()), '-');
+  append_digits(out, 2, static_cast<unsigned>(date.day()), 'T');
+  append_digits(out, 2, seconds / 3600, ':');
+  append_digits(out, 2, seconds / 60 % 60, ':');
+  append_digits(out, 2, seconds % 60, micros == 0 ? 'Z' : '.');
+  if (micros == 0) return;
+  micros % 1000 == 0 ? append_digits(out, 3, micros / 1000, 'Z')
+                     : append_digits(out, 6, micros, 'Z');
 }
 
 std::string format_time(std::int64_t time_us) {

@@ -23,16 +23,17 @@ constexpr std::array<std::uint8_t, 256> kDigitOf = [] {
 }  // namespace
 
 void append_base64(std::string& out, std::string_view bytes) {
-  out.reserve(out.size() + (bytes.size() + 2) / 3 * 4);
+  const std::size_t begin = out.size();
+  out.resize(begin + (bytes.size() + 2) / 3 * 4, '=');
+  char* to = &out[begin];
   while (!bytes.empty()) {
     const std::string_view group = bytes.substr(0, 3);
     std::uint32_t bits = 0;
     for (std::size_t i = 0; i < 3; ++i) {
       bits = bits << 8 | (i < group.size() ? static_cast<unsigned char>(group[i]) : 0U);
     }
-    for (std::size_t i = 0; i < 4; ++i) {
-      out += i <= group.size() ? kAlphabet[bits >> (18 - 6 * i) & 63] : '=';
-    }
+    for (std::size_t i = 0; i <= group.size(); ++i) to[i] = kAlphabet[bits >> (18 - 6 * i) & 63];
+    to += 4;
     bytes.remove_prefix(group.size());
   }
 }

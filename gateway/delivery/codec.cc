@@ -151,30 +151,23 @@ void EventsMessage::add(std::string_view event, const SegmentRef& pin) {
   if (form_ == WireForm::kJson && events_ == 0) event.remove_prefix(1);
   ++events_;
   bytes_ += event.size();
-  if (pins_.empty() || pins_.back() != pin) {
-    pins_.push_back(pin);
-  } else if (std::string_view& run = runs_.back(); run.data() + run.size() == event.data()) {
+  auto& [own, before, runs, pins, bytes] = message_;
+  if (pins.empty() || pins.back() != pin) {
+    pins.push_back(pin);
+  } else if (std::string_view& run = runs.back(); run.data() + run.size() == event.data()) {
     run = {run.data(), run.size() + event.size()};
     return;
   }
-  runs_.push_back(event);
+  runs.push_back(event);
 }
 
 OutgoingMessage EventsMessage::finish(std::string_view position) && {
-  codec::Envelope envelope = form_ == WireForm::kJson
-                                 ? codec::envelope_json(id_, position)
-                                 : codec::envelope_proto(id_, position, bytes_);
-  OutgoingMessage message;
-  message.bytes = envelope.before.size() + bytes_ + envelope.after.size();
-  message.own.reserve(2);
-  message.own.push_back(std::move(envelope.before));
-  message.own.push_back(std::move(envelope.after));
-  message.pieces.reserve(runs_.size() + 2);
-  message.pieces.push_back(message.own[0]);
-  message.pieces.insert(message.pieces.end(), runs_.begin(), runs_.end());
-  message.pieces.push_back(message.own[1]);
-  message.pins = std::move(pins_);
-  return message;
+  auto [own, before] = form_ == WireForm::kJson ? codec::envelope_json(id_, position)
+                                                : codec::envelope_proto(id_, position, bytes_);
+  message_.own = std::move(own);
+  message_.before = before;
+  message_.bytes = message_.own.size() + bytes_;
+  return std::move(message_);
 }
 
 }  // namespace tidegate

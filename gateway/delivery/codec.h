@@ -2,7 +2,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "eventstore/base/result.h"
 #include "eventstore/segment.h"
@@ -38,22 +37,23 @@ void encode_event(WireForm form, const RecordView& record, std::string& out);
 // finish.
 class EventsMessage {
  public:
+  // `subscription_id` must outlive it.
   EventsMessage(WireForm form, std::string_view subscription_id);
 
   // `event` must stay alive until the message is sent: `pin` is the segment that holds it.
   void add(std::string_view event, const SegmentRef& pin);
   std::size_t events() const { return events_; }
   std::size_t bytes() const { return bytes_; }
+  std::size_t runs() const { return message_.runs.size(); }
   // `position`: after the last event.
   OutgoingMessage finish(std::string_view position) &&;
 
  private:
   WireForm form_;
-  std::string id_;
+  std::string_view id_;
   std::size_t events_ = 0;
-  std::vector<std::string_view> runs_;  // of events that lie one after the other in memory
-  std::vector<SegmentRef> pins_;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0;    // of the events
+  OutgoingMessage message_;  // its runs: events that lie one after the other in memory
 };
 
 }  // namespace tidegate

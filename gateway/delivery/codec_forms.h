@@ -28,11 +28,11 @@ std::string encode_json(const v1::ServerMessage& message);
 void encode_event_json(const RecordView& record, std::string& out);
 void encode_event_proto(const RecordView& record, std::string& out);
 
-// What stands before and after the events of an `events` message. `events_bytes` is their size
-// together.
+// What stands around the events of an `events` message, which come after the first `before` bytes
+// of `own`. `events_bytes` is their size together.
 struct Envelope {
-  std::string before;
-  std::string after;
+  std::string own;
+  std::size_t before = 0;
 };
 Envelope envelope_json(std::string_view id, std::string_view position);
 Envelope envelope_proto(std::string_view id, std::string_view position, std::size_t events_bytes);

@@ -177,8 +177,7 @@ std::string encode_json(const v1::ServerMessage& message) {
     case v1::ServerMessage::kSubscribed:
       return encode(message.subscribed());
     case v1::ServerMessage::kEvents: {
-      const Envelope events = envelope_json(message.events().id(), message.events().position());
-      return events.before + events.after;
+      return envelope_json(message.events().id(), message.events().position()).own;
     }
     case v1::ServerMessage::kPosition:
       return encode_place("position", message.position());
@@ -235,12 +234,14 @@ void encode_event_json(const RecordView& record, std::string& out) {
 
 Envelope envelope_json(std::string_view id, std::string_view position) {
   Envelope envelope;
-  envelope.before = R"({"op":"events","id":)";
-  append_json_string(envelope.before, id);
-  envelope.before += R"(,"events":[)";
-  envelope.after = R"(],"position":)";
-  append_json_string(envelope.after, position);
-  envelope.after += '}';
+  envelope.own.reserve(id.size() + position.size() + 64);  // the names and quotes around them
+  envelope.own = R"({"op":"events","id":)";
+  append_json_string(envelope.own, id);
+  envelope.own += R"(,"events":[)";
+  envelope.before = envelope.own.size();
+  envelope.own += R"(],"position":)";
+  append_json_string(envelope.own, position);
+  envelope.own += '}';
   return envelope;
 }
 

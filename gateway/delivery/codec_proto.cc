@@ -86,11 +86,14 @@ void encode_event_proto(const RecordView& record, std::string& out) {
 Envelope envelope_proto(std::string_view id, std::string_view position, std::size_t events_bytes) {
   std::string id_field;
   append_text(id_field, v1::Events::kIdFieldNumber, id);
+  std::string after;
+  append_text(after, v1::Events::kPositionFieldNumber, position);
   Envelope envelope;
-  append_text(envelope.after, v1::Events::kPositionFieldNumber, position);
-  append_tag(envelope.before, v1::ServerMessage::kEventsFieldNumber, WireType::kBytes);
-  append_varint(envelope.before, id_field.size() + events_bytes + envelope.after.size());
-  envelope.before += id_field;
+  append_tag(envelope.own, v1::ServerMessage::kEventsFieldNumber, WireType::kBytes);
+  append_varint(envelope.own, id_field.size() + events_bytes + after.size());
+  envelope.own += id_field;
+  envelope.before = envelope.own.size();
+  envelope.own += after;
   return envelope;
 }
 

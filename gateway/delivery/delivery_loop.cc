@@ -79,6 +79,15 @@ void LoopCore::offer(const SegmentRef& segment, std::size_t at) {
   full_.clear();
 }
 
+const std::string& LoopCore::position_text(const Place& place) {
+  if (text_.empty() || place != text_of_) {
+    text_of_ = place;
+    text_.clear();
+    Position{log.log_id(), place.sequence, place.check}.append_to(text_);
+  }
+  return text_;
+}
+
 void LoopCore::jump_to(Sequence head) {
   // Nobody is live, so nobody asks for the check.
   dispatched_ = {head, 0};

@@ -26,8 +26,10 @@ struct SessionLimits {
   std::uint32_t messages_burst = 100;
   std::uint32_t bad_messages = 3;  // the third closes with 4400
   std::uint32_t publishes_in_flight = 64;
-  // One outgoing message: 60 events make at most 62 pieces. The transport joins small ones.
-  std::size_t batch_events = 60;
+  // One outgoing message. Runs are of events that lie side by side in memory; with what is around
+  // them they are the pieces that the transport hands over in one call.
+  std::size_t batch_events = 256;
+  std::size_t batch_runs = 60;
   std::size_t batch_bytes = 64 << 10;
   // Answers that wait for the socket. Above it the peer's messages are not read.
   std::size_t outbox_bytes = 256 << 10;

@@ -47,6 +47,8 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   const Place& dispatched() const { return dispatched_; }
   // The event before it: where a subscription stands that the last event is being offered to.
   const Place& before_dispatched() const { return before_; }
+  // The position of a place of this log as clients write it; good until the next call.
+  const std::string& position_text(const Place& place);
   // The session has something to send: it gets a turn at the end of this one, or soon.
   void wake(SessionCore& session);
   // As soon as the event in hand has been offered to everybody.
@@ -75,6 +77,9 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   const Clock& clock_;
   Place dispatched_;
   Place before_;
+  // The last position that was asked for: an event that goes to a thousand is asked for as often.
+  Place text_of_;
+  std::string text_;
   std::vector<SessionCore*> sessions_;
   // Sessions that wait for a turn, each once, and those whose list filled up during the present
   // event.

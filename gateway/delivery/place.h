@@ -12,6 +12,8 @@ namespace tidegate {
 struct Place {
   Sequence sequence = 0;
   std::uint32_t check = 0;
+
+  friend bool operator==(const Place&, const Place&) = default;
 };
 
 inline Place place_of(const RecordView& record) {

@@ -118,8 +118,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void remove(Subscription& subscription);
   void remove_all();
   void tell_unsubscribed(std::string_view id, std::string_view reason);
-  std::string position_text(const Place& place) const;
-  std::string told(Subscription& subscription, const Place& place);
+  // Notes that the peer is told this place; the text of its position as LoopCore::position_text.
+  const std::string& told(Subscription& subscription, const Place& place);
 
   // session_log.cc
   void open_at(Subscription& subscription, StartPlace place, bool with_cursor);

@@ -202,7 +202,7 @@ void SessionCore::on_read(std::uint64_t number, std::uint64_t read, Result<ReadC
       return;
     case Code::kTrimmed: {
       const Sequence floor = loop_.log.floor();
-      if (gap(*subscription, position_text(subscription->reached()), floor,
+      if (gap(*subscription, loop_.position_text(subscription->reached()), floor,
               v1::GAP_REASON_TRIMMED)) {
         go_on_from(*subscription, floor);
       }
@@ -211,7 +211,7 @@ void SessionCore::on_read(std::uint64_t number, std::uint64_t read, Result<ReadC
     case Code::kDataLoss:
       // There is no place behind the loss that is known to be good, so it ends whatever `on_gap`
       // says.
-      if (gap(*subscription, position_text(subscription->reached()), loop_.log.floor(),
+      if (gap(*subscription, loop_.position_text(subscription->reached()), loop_.log.floor(),
               v1::GAP_REASON_DATA_LOSS)) {
         remove(*subscription);
         tell_unsubscribed(id, "data_loss");

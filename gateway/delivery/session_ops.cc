@@ -31,13 +31,9 @@ Subscription* SessionCore::find_or_refuse(std::string_view id) {
   return subscription;
 }
 
-std::string SessionCore::position_text(const Place& place) const {
-  return Position{log_id_, place.sequence, place.check}.text();
-}
-
-std::string SessionCore::told(Subscription& subscription, const Place& place) {
+const std::string& SessionCore::told(Subscription& subscription, const Place& place) {
   subscription.note_told(place.sequence, loop_.now_ms());
-  return position_text(place);
+  return loop_.position_text(place);
 }
 
 // ----------------------------------------------------------------------------- begin and end of

@@ -191,7 +191,7 @@ bool Subscription::walk(const SegmentRef& segment, Sequence until, EventsMessage
 
 bool Subscription::take(const SegmentRef& segment, std::size_t index, EventsMessage& message) {
   const SessionLimits& limits = session_.loop().limits;
-  if (message.events() >= limits.batch_events) return false;
+  if (message.events() >= limits.batch_events || message.runs() >= limits.batch_runs) return false;
   const WireForm form = session_.form();
   const std::string_view bytes = segment->encoded(
       index, form,

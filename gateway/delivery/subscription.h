@@ -4,7 +4,8 @@
 #include <deque>
 #include <optional>
 #include <string>
-#include <vector>
+
+#include <absl/container/inlined_vector.h>
 
 #include "eventstore/filter.h"
 #include "eventstore/reader.h"
@@ -151,9 +152,9 @@ class Subscription final : public Interested {
   Place last_filled_;
 
   // LIVE: matching events after place_, at most limits.batch_events. Each segment is pinned once.
-  std::vector<Run> list_;
+  absl::InlinedVector<Run, 1> list_;
   std::size_t listed_ = 0;  // events in it
-  std::vector<SegmentRef> pins_;
+  absl::InlinedVector<SegmentRef, 1> pins_;
 
   // BEHIND: what a read brought and is not used up.
   std::optional<ReadChunk> chunk_;

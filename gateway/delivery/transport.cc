@@ -7,15 +7,15 @@ namespace tidegate {
 OutgoingMessage OutgoingMessage::of(std::string text) {
   OutgoingMessage message;
   message.bytes = text.size();
-  message.own.push_back(std::move(text));
-  message.pieces.emplace_back(message.own.back());
+  message.before = text.size();
+  message.own = std::move(text);
   return message;
 }
 
 std::string OutgoingMessage::joined() const {
   std::string text;
   text.reserve(bytes);
-  for (const std::string_view piece : pieces) text += piece;
+  for (std::size_t at = 0; at < pieces(); ++at) text += piece(at);
   return text;
 }
 

@@ -1,25 +1,35 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include <absl/container/inlined_vector.h>
 
 #include "eventstore/segment.h"
 
 namespace tidegate {
 
-// One message of the session protocol on its way out: pieces of shared bytes, sent as one WebSocket
-// message. The pieces point into `own` strings and into segments that `pins` keeps alive. Thread:
-// caller serialises.
+// One message of the session protocol on its way out, sent as one WebSocket message: bytes of its
+// own, and between them runs of shared bytes in segments that `pins` keeps alive. Most messages
+// have one run, which takes no memory of its own. Thread: caller serialises.
 struct OutgoingMessage {
-  std::vector<std::string_view> pieces;
-  std::vector<std::string> own;  // never grown after a piece points into it
-  std::vector<SegmentRef> pins;
-  std::size_t bytes = 0;
+  std::string own;
+  std::size_t before = 0;  // so many bytes of `own` come before the runs
+  absl::InlinedVector<std::string_view, 1> runs;
+  absl::InlinedVector<SegmentRef, 1> pins;
+  std::size_t bytes = 0;  // of all pieces
 
   // A message that is one string.
   static OutgoingMessage of(std::string text);
+
+  // What is sent one after the other; a piece may be empty. Views are good until the message moves.
+  std::size_t pieces() const { return runs.size() + 2; }
+  std::string_view piece(std::size_t at) const {
+    if (at == 0) return std::string_view(own).substr(0, before);
+    return at <= runs.size() ? runs[at - 1] : std::string_view(own).substr(before);
+  }
   std::string joined() const;
 };
 

@@ -9,6 +9,7 @@ namespace tidegate {
 namespace {
 
 void add_piece(std::span<iovec> pieces, std::size_t& count, std::string_view bytes) {
+  if (bytes.empty()) return;
   // Not written to: iovec is of C.
   pieces[count++] = {const_cast<char*>(bytes.data()), bytes.size()};
 }
@@ -44,11 +45,11 @@ bool FrameWriter::gather_message(std::span<iovec> pieces, std::size_t& count) co
   if (!head.empty() && count < pieces.size()) add_piece(pieces, count, head);
   std::size_t sent = message.piece_sent;
   std::size_t at = message.piece;
-  for (; at < message.content.pieces.size() && count < pieces.size(); ++at) {
-    add_piece(pieces, count, message.content.pieces[at].substr(sent));
+  for (; at < message.content.pieces() && count < pieces.size(); ++at) {
+    add_piece(pieces, count, message.content.piece(at).substr(sent));
     sent = 0;
   }
-  return at == message.content.pieces.size();
+  return at == message.content.pieces();
 }
 
 void FrameWriter::gather_control(std::span<iovec> pieces, std::size_t& count) const {
@@ -76,7 +77,7 @@ std::size_t FrameWriter::advance_message(std::size_t bytes) {
   message.head_sent += of_head;
   bytes -= of_head;
   while (!message.is_done()) {
-    const std::size_t left = message.content.pieces[message.piece].size() - message.piece_sent;
+    const std::size_t left = message.content.piece(message.piece).size() - message.piece_sent;
     if (bytes < left) {
       message.piece_sent += bytes;
       return 0;
@@ -103,9 +104,9 @@ void FrameWriter::release_pins() {
   if (!message_) return;
   std::string rest;
   std::size_t sent = message_->piece_sent;
-  const auto& pieces = message_->content.pieces;
-  for (std::size_t at = message_->piece; at < pieces.size(); ++at) {
-    rest += pieces[at].substr(sent);
+  const OutgoingMessage& content = message_->content;
+  for (std::size_t at = message_->piece; at < content.pieces(); ++at) {
+    rest += content.piece(at).substr(sent);
     sent = 0;
   }
   message_->content = OutgoingMessage::of(std::move(rest));

@@ -18,7 +18,7 @@ namespace tidegate {
 // Thread: caller serialises.
 class FrameWriter {
  public:
-  // Of one system call: a full message has a head, 60 events and two pieces around them.
+  // Of one system call: a full message has a head, 60 runs and two pieces around them.
   static constexpr std::size_t kPiecesMax = 64;
 
   // The bytes of a control frame, or of the upgrade's answer. A connection makes few of them.
@@ -51,7 +51,7 @@ class FrameWriter {
     std::size_t piece_sent = 0;
 
     bool has_begun() const { return head_sent > 0; }
-    bool is_done() const { return piece == content.pieces.size(); }
+    bool is_done() const { return piece == content.pieces(); }
   };
 
   bool gather_message(std::span<iovec> pieces, std::size_t& count) const;

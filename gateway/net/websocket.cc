@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <linux/sockios.h>
 #include <optional>
 #include <span>
@@ -37,6 +38,26 @@ using Socket = asio::basic_stream_socket<Tcp, asio::io_context::executor_type>;
 constexpr std::int64_t kCloseMs = 5'000;
 // What a peer may still send after its end was decided: enough for messages that were on their way.
 constexpr std::size_t kLingerBytes = 4 << 20;
+
+// As sendmsg. Few bytes are copied together first: the kernel needs longer for a list than that
+// takes.
+ssize_t send_pieces(int fd, std::span<iovec> pieces) {
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  constexpr std::size_t kJoinedMax = 2048;
+  std::array<char, kJoinedMax> joined;
+  std::size_t size = 0;
+  for (const iovec& piece : pieces) {
+    if (piece.iov_len > joined.size() - size) {
+      msghdr message{};
+      message.msg_iov = pieces.data();
+      message.msg_iovlen = pieces.size();
+      return ::sendmsg(fd, &message, kFlags);
+    }
+    std::memcpy(joined.data() + size, piece.iov_base, piece.iov_len);
+    size += piece.iov_len;
+  }
+  return ::send(fd, joined.data(), size, kFlags);
+}
 
 class Websocket final : public Connection, public std::enable_shared_from_this<Websocket> {
  public:
@@ -232,10 +253,8 @@ void Websocket::flush() {
   if (is_waiting_writable_ || state_ == State::kGone) return;
   while (!writer_.is_empty()) {
     std::array<iovec, FrameWriter::kPiecesMax> pieces;
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = writer_.gather(pieces);
-    const ssize_t count = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t count =
+        send_pieces(socket_.native_handle(), std::span(pieces).first(writer_.gather(pieces)));
     if (count < 0) {
       if (errno == EINTR) continue;
       return errno == EAGAIN ? wait_writable() : end();

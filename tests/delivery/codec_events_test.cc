@@ -48,8 +48,7 @@ OutgoingMessage message_of(WireForm form, const SegmentRef& segment, std::string
 }
 
 std::string joined(const OutgoingMessage& message) {
-  std::string out;
-  for (std::string_view piece : message.pieces) out += piece;
+  const std::string out = message.joined();
   EXPECT_EQ(out.size(), message.bytes);
   return out;
 }
@@ -71,7 +70,7 @@ TEST(CodecEventsTest, SixtyEventsFitOneGatheredWrite) {
   const SegmentRef segment = segment_of(random_events(random, 60));
   for (WireForm form : {WireForm::kJson, WireForm::kProto}) {
     const OutgoingMessage message = message_of(form, segment, "a");
-    EXPECT_LE(message.pieces.size(), 64U);
+    EXPECT_LE(message.pieces(), 64U);
     EXPECT_EQ(message.pins.size(), 1U);
   }
 }
@@ -132,7 +131,9 @@ TEST(CodecEventsTest, PinsEverySegmentThatItPointsInto) {
   message.add("x", one);
   message.add("x", one);
   message.add("x", other);
-  EXPECT_EQ(std::move(message).finish("p").pins, (std::vector<SegmentRef>{one, other}));
+  const OutgoingMessage done = std::move(message).finish("p");
+  EXPECT_EQ(std::vector<SegmentRef>(done.pins.begin(), done.pins.end()),
+            (std::vector<SegmentRef>{one, other}));
 }
 
 TEST(CodecEventsTest, PiecesStayValidWhenTheMessageMoves) {

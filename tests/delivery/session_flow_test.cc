@@ -31,11 +31,27 @@ TEST_F(SessionFlowTest, GathersWhatIsPendingIntoOneMessage) {
   append(10);
   settle(*peer);
   EXPECT_EQ(ops(peer->take()), "events s");
-  append(150);
+  append(600);
   settle(*peer);
   const auto seen = peer->take();
-  EXPECT_EQ(sequences(seen), range(11, 160));
-  for (const auto& message : seen) EXPECT_LE(message.events.size(), 60U);
+  EXPECT_EQ(sequences(seen), range(11, 610));
+  for (const auto& message : seen) EXPECT_LE(message.events.size(), SessionLimits{}.batch_events);
+}
+
+// Events that do not lie side by side are as many pieces for the transport.
+TEST_F(SessionFlowTest, BoundsMessagesByTheirRuns) {
+  const auto peer = subscriber();
+  for (int i = 0; i < 200; ++i) {
+    log_.append("a.b", "t", 10);
+    log_.append("other", "t", 10);
+  }
+  settle(*peer);
+  std::size_t events = 0;
+  for (const auto& message : peer->take()) {
+    EXPECT_LE(message.events.size(), SessionLimits{}.batch_runs);
+    events += message.events.size();
+  }
+  EXPECT_EQ(events, 200U);
 }
 
 TEST_F(SessionFlowTest, BoundsMessagesByBytesAndSendsLargeEventsAlone) {
@@ -79,15 +95,15 @@ TEST_F(SessionFlowTest, ABurstDoesNotTellThatItFellBehind) {
 
 TEST_F(SessionFlowTest, SaysSoWhenItIsBehindForLong) {
   const auto peer = subscriber();
-  append(200);
+  append(600);
   settle_log();
   pass_ms(1500);
   settle(*peer);
   const auto seen = peer->take();
-  EXPECT_EQ(sequences(seen), range(1, 200));
+  EXPECT_EQ(sequences(seen), range(1, 600));
   ASSERT_GE(seen.size(), 3U);
   EXPECT_EQ(seen[1].op, "fell_behind");
-  EXPECT_EQ(seen[1].position_sequence(), 60U);
+  EXPECT_EQ(seen[1].position_sequence(), SessionLimits{}.batch_events);
   EXPECT_EQ(seen.back().op, "caught_up");
 }
 

@@ -84,8 +84,10 @@ TEST_F(DamagedWalTest, GivesUpNothingBeforeAFlippedBitNorCursorsBehindIt) {
       EXPECT_GE(fork, *forks.rbegin());
     }
     forks.insert(fork);
-    const bool is_last_block = size - block <= kBlockBytes;
-    EXPECT_EQ(store().cursors().list("ann", "", "", 1)->size(), is_last_block ? 0u : 1u);
+    // The rest of a damaged block goes with it, and the cursor may be in the last one.
+    if (size - block > kBlockBytes) {
+      EXPECT_EQ(store().cursors().list("ann", "", "", 1)->size(), 1u);
+    }
   }
   EXPECT_GT(forks.size(), kAppends / 2u);
 }

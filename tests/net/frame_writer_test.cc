@@ -3,6 +3,7 @@
 #include "gateway/net/frame_writer.h"
 
 #include <array>
+#include <deque>
 #include <random>
 #include <string>
 #include <vector>
@@ -61,19 +62,22 @@ class FrameWriterCutTest : public ::testing::TestWithParam<unsigned> {
  protected:
   std::size_t below(std::size_t end) { return random_() % end; }
   OutgoingMessage random_message(std::string& text) {
-    static const std::size_t kPieces[] = {1, 3, 62, 200};
+    static const std::size_t kRuns[] = {0, 1, 60, 200};
     OutgoingMessage message;
-    const std::size_t count = kPieces[below(std::size(kPieces))];
-    message.own.reserve(count);
+    message.own = std::string(below(600), 'x');
+    message.before = below(message.own.size() + 1);
+    message.bytes = message.own.size();
+    const std::size_t count = kRuns[below(std::size(kRuns))];
     for (std::size_t i = 0; i < count; ++i) {
-      message.own.emplace_back(below(600), static_cast<char>('a' + below(26)));
-      message.pieces.push_back(message.own.back());
-      message.bytes += message.own.back().size();
-      text += message.own.back();
+      shared_.emplace_back(below(600), static_cast<char>('a' + below(26)));
+      message.runs.push_back(shared_.back());
+      message.bytes += shared_.back().size();
     }
+    text += message.joined();
     return message;
   }
   std::mt19937_64 random_{GetParam()};
+  std::deque<std::string> shared_;
 };
 
 TEST_P(FrameWriterCutTest, WritesWholeFramesWhateverIsTakenAtATime) {

@@ -60,10 +60,7 @@ std::string events_message(LoadForm form, std::size_t begin, std::size_t end,
                                  }),
                 segment);
   }
-  const OutgoingMessage done = std::move(message).finish("abcdefghijklmnop.20.01234567");
-  std::string bytes;
-  for (const std::string_view piece : done.pieces) bytes += piece;
-  return bytes;
+  return std::move(message).finish("abcdefghijklmnop.20.01234567").joined();
 }
 
 std::string frame(unsigned first_byte, std::string_view payload) {
