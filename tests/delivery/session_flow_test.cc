@@ -40,6 +40,8 @@ TEST_F(SessionFlowTest, GathersWhatIsPendingIntoOneMessage) {
 
 // Events that do not lie side by side are as many pieces for the transport.
 TEST_F(SessionFlowTest, BoundsMessagesByTheirRuns) {
+  const auto everything = connect();
+  ask(*everything, R"({"op":"subscribe","id":"all","streams":[">"]})");
   const auto peer = subscriber();
   for (int i = 0; i < 200; ++i) {
     log_.append("a.b", "t", 10);

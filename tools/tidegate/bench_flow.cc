@@ -15,6 +15,7 @@ Status BenchFlow::prepare(const Options& options) {
   LoadOptions load = load_options(subscribers_, options.subscribers, options.stream, *last + 1,
                                   *last + 1 + options.events);
   load.clock = clock_;
+  load.stays_awake = options.rate > 0;
   auto made = LoadClient::make(load, [this] { permit_more(); });
   if (!made) return made.error();
   load_ = *std::move(made);

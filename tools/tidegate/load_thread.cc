@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "tools/tidegate/stay_awake.h"
+
 namespace tidegate {
 namespace {
 
@@ -114,7 +116,7 @@ Status LoadThread::loop() {
   std::array<epoll_event, 128> events{};
   while (true) {
     if (Status opened = open_some(); !opened) return opened;
-    const int count = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), -1);
+    const int count = await(events);
     if (count < 0 && errno != EINTR) return system_error("epoll_wait");
     if (!cpu_at_begin_ && begin_requested_.load(std::memory_order_acquire)) {
       cpu_at_begin_ = thread_cpu_seconds();
@@ -136,6 +138,17 @@ Status LoadThread::loop() {
     if (!goes_on) return goes_on.error();
     if (!*goes_on) return {};
   }
+}
+
+int LoadThread::await(std::span<epoll_event> events) {
+  const auto wait = [&](int timeout_ms) {
+    return epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), timeout_ms);
+  };
+  const int found =
+      options_.stays_awake
+          ? poll_for_a_while([this] { return options_.clock.now_us(); }, [&] { return wait(0); })
+          : 0;
+  return found != 0 ? found : wait(-1);
 }
 
 Status LoadThread::open_some() {

@@ -8,7 +8,9 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
+#include <sys/epoll.h>
 #include <thread>
 
 #include "tools/tidegate/load_socket.h"
@@ -56,6 +58,7 @@ class LoadThread {
   void command(Command command);
   void run();
   Status loop();
+  int await(std::span<epoll_event> events);
   Status open_some();
   Status open(std::uint64_t index);
   // False: end.

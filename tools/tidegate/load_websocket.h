@@ -37,6 +37,7 @@ struct LoadOptions {
   // Every subscriber expects the revisions from `first` up to, not including, `end`.
   Revision first = 1;
   Revision end = 1;
+  bool stays_awake = false;  // events come by a schedule (stay_awake.h)
   LoadClock clock;
 };
 

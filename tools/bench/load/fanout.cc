@@ -20,6 +20,7 @@ class Fanout {
 
   Status run() {
     if (Status open = feed_.open(); !open) return open;
+    if (options_.rate > 0) feed_.loop().stay_awake();
     const Status connected =
         feed_.connect([this](std::int64_t until_us) { return step(until_us); });
     if (!connected) return connected;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "eventstore/base/check.h"
+#include "tools/tidegate/stay_awake.h"
 
 namespace tidegate::load {
 
@@ -30,8 +31,17 @@ class Loop {
 
   int fd() const { return fd_; }
 
+  // For events that come by a schedule (stay_awake.h).
+  void stay_awake() { stays_awake_ = true; }
+
   // Waits until something happens or it is `until_us`. Valid until the next call.
   std::span<const epoll_event> wait(std::int64_t until_us) {
+    if (stays_awake_) {
+      const int found = poll_for_a_while(now_us, [this] {
+        return epoll_wait(fd_, events_.data(), static_cast<int>(events_.size()), 0);
+      });
+      if (found > 0) return {events_.data(), static_cast<std::size_t>(found)};
+    }
     const std::int64_t wait_us = std::max<std::int64_t>(until_us - now_us(), 0);
     const timespec timeout{wait_us / 1'000'000, wait_us % 1'000'000 * 1000};
     const int count =
@@ -41,6 +51,7 @@ class Loop {
 
  private:
   int fd_;
+  bool stays_awake_ = false;
   std::array<epoll_event, 128> events_{};
 };
 
