@@ -16,6 +16,9 @@ struct HashOfKey {
   std::size_t operator()(const DedupeWindow::Key& key) const { return key.low; }
 };
 
+// So many events before one is forgotten, its place in the index is fetched.
+constexpr std::size_t kForgottenAhead = 8;
+
 struct Slot {
   DedupeWindow::Key key;
   DedupeWindow::Known known;
@@ -77,6 +80,7 @@ void DedupeWindow::insert(const Key& key, const Known& known) {
   impl_->index.emplace(key, static_cast<std::uint32_t>(impl_->next));
   impl_->ring[impl_->next] = {key, known};
   impl_->next = (impl_->next + 1) % impl_->events_max;
+  prefetch(impl_->ring[(impl_->next + kForgottenAhead) % impl_->events_max].key);
 }
 
 }  // namespace tidegate

@@ -281,6 +281,7 @@ Result<std::vector<LocalSequencer::Judged>> LocalSequencer::judge_duplicates(
     const NewEvent& event = request.events[i];
     const EventHead head = scan_event(event.event);
     judged[i].key = DedupeWindow::key_of(event.stream, head.source, head.id);
+    judged[i].type = head.type;
     parts_.dedupe.prefetch(judged[i].key);
   }
   for (std::size_t i = 0; i < judged.size(); ++i) {
@@ -354,10 +355,8 @@ Result<Appended> LocalSequencer::append_event(const NewEvent& event, const Judge
   value_.clear();
   end_.chain = append_record(value_, end_.chain, event.stream, revision, end_.time_us, event.event);
   batch_.put(Family::kLog, log_key(end_.sequence), value_);
-  RecordView record{end_.sequence, revision, end_.time_us, end_.chain,
-                    event.stream,  {},       event.event};
-  record.type = scan_event(event.event).type;
-  parts_.tail.append(record);
+  parts_.tail.append(
+      {end_.sequence, revision, end_.time_us, end_.chain, event.stream, judged.type, event.event});
   streams_.appended(event.stream, revision, end_.sequence);
   parts_.dedupe.insert(judged.key, {end_.sequence, revision, judged.content,
                                     static_cast<std::uint32_t>(end_.chain >> 32)});

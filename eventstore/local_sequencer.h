@@ -107,6 +107,7 @@ class LocalSequencer final : public Sequencer {
   // A new event's key, kept between judging and numbering.
   struct Judged {
     DedupeWindow::Key key;
+    std::string_view type;
     std::uint64_t content = 0;
     std::optional<DedupeWindow::Known> known;
     std::size_t same_as =

@@ -38,12 +38,13 @@ TEST_F(SessionFlowTest, GathersWhatIsPendingIntoOneMessage) {
   for (const auto& message : seen) EXPECT_LE(message.events.size(), SessionLimits{}.batch_events);
 }
 
-// Events that do not lie side by side are as many pieces for the transport.
+// Events that do not lie side by side are as many pieces for the transport. Here somebody who gets
+// others in between is served first, which puts the bytes of all in that order.
 TEST_F(SessionFlowTest, BoundsMessagesByTheirRuns) {
   const auto everything = connect();
   ask(*everything, R"({"op":"subscribe","id":"all","streams":[">"]})");
   const auto peer = subscriber();
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 100; ++i) {
     log_.append("a.b", "t", 10);
     log_.append("other", "t", 10);
   }
@@ -53,7 +54,7 @@ TEST_F(SessionFlowTest, BoundsMessagesByTheirRuns) {
     EXPECT_LE(message.events.size(), SessionLimits{}.batch_runs);
     events += message.events.size();
   }
-  EXPECT_EQ(events, 200U);
+  EXPECT_EQ(events, 100U);
 }
 
 TEST_F(SessionFlowTest, BoundsMessagesByBytesAndSendsLargeEventsAlone) {
