@@ -17,6 +17,7 @@ LoopCore::LoopCore(LogAccess& log_access, const Clock& clock, const SessionLimit
       probe(observer),
       server(std::move(server_name)),
       clock_(clock),
+      timers_(clock.steady_ms()),
       random_(static_cast<std::minstd_rand::result_type>(clock.wall_us())) {
   jump_to(log.head());
 }
@@ -139,18 +140,27 @@ bool LoopCore::serve_ready() {
 void LoopCore::add(SessionCore& session) {
   session.loop_slot = sessions_.size();
   sessions_.push_back(&session);
+  tick_no_later(session, now_ms());
 }
 
 void LoopCore::remove(SessionCore& session) {
   sessions_.back()->loop_slot = session.loop_slot;
   sessions_[session.loop_slot] = sessions_.back();
   sessions_.pop_back();
+  timers_.remove(session);
   if (session.is_ready) std::erase(ready_, &session);
 }
 
 void LoopCore::tick() {
   const std::int64_t now = now_ms();
-  for (SessionCore* session : sessions_) session->tick(now);
+  timers_.advance(now, [&](SessionCore& session) {
+    const std::int64_t next_ms = session.tick(now);
+    timers_.set_no_later(session, next_ms);
+  });
+}
+
+void LoopCore::tick_no_later(SessionCore& session, std::int64_t due_ms) {
+  timers_.set_no_later(session, due_ms);
 }
 
 void LoopCore::drain(std::int64_t spread_ms) {

@@ -13,6 +13,7 @@
 #include "gateway/delivery/log_access.h"
 #include "gateway/delivery/place.h"
 #include "gateway/delivery/probe.h"
+#include "gateway/delivery/timer_wheel.h"
 
 namespace tidegate {
 
@@ -51,6 +52,8 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   const std::string& position_text(const Place& place);
   // The session has something to send: it gets a turn at the end of this one, or soon.
   void wake(SessionCore& session);
+  // The session is looked at (SessionCore::tick) then, if not before.
+  void tick_no_later(SessionCore& session, std::int64_t due_ms);
   // As soon as the event in hand has been offered to everybody.
   void serve_soon(SessionCore& session) { full_.push_back(&session); }
 
@@ -75,6 +78,7 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   void schedule();
 
   const Clock& clock_;
+  TimerWheel<SessionCore> timers_;
   Place dispatched_;
   Place before_;
   // The last position that was asked for: an event that goes to a thousand is asked for as often.

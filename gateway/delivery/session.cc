@@ -239,7 +239,9 @@ void SessionCore::send(OutgoingMessage message, std::size_t events) {
   sent_ms_ = loop_.now_ms();
   const Write write{sent_ms_, message.bytes, !message.pins.empty()};
   loop_.probe.message_sent(message.bytes, events);
-  if (transport_.send(std::move(message)) == Transport::Sent::kUnderWay) writing_ = write;
+  if (transport_.send(std::move(message)) == Transport::Sent::kDone) return;
+  writing_ = write;
+  loop_.tick_no_later(*this, sent_ms_);
 }
 
 // Reading stops at the limit and goes on at half of it, so that it does not flap with every answer.
@@ -278,6 +280,7 @@ void SessionCore::send_closing() {
 
 void SessionCore::drain_at(std::int64_t when_ms) {
   drain_at_ms_ = when_ms;
+  loop_.tick_no_later(*this, when_ms);
 }
 
 // ------------------------------------------------------------------------------------------- time
@@ -286,13 +289,23 @@ void SessionCore::fall_behind() {
   for (const auto& subscription : subscriptions_) subscription->fall_behind();
 }
 
-void SessionCore::tick(std::int64_t now_ms) {
-  if (closed_) return;
+std::int64_t SessionCore::tick(std::int64_t now_ms) {
+  if (closed_) return now_ms + loop_.limits.heartbeat_ms;
   if (writing_) tick_write(now_ms);
   for (const auto& subscription : subscriptions_) subscription->tick(now_ms);
   if (drain_at_ms_ && now_ms >= *drain_at_ms_ && !finish_) send_closing();
   if (!writing_ && outbox_.empty() && !finish_) tick_quiet(now_ms);
   run();
+  return next_tick_ms(now_ms);
+}
+
+std::int64_t SessionCore::next_tick_ms(std::int64_t now_ms) const {
+  std::int64_t next_ms = sent_ms_ + loop_.limits.heartbeat_ms;
+  if (writing_) next_ms = now_ms;
+  if (drain_at_ms_ && !finish_) next_ms = std::min(next_ms, *drain_at_ms_);
+  for (const auto& subscription : subscriptions_)
+    next_ms = std::min(next_ms, subscription->next_tick_ms(now_ms));
+  return next_ms;
 }
 
 void SessionCore::tick_write(std::int64_t now_ms) {

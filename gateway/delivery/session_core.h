@@ -34,7 +34,7 @@ namespace tidegate {
 //   session_publish.cc    publishing
 //
 // Thread: I/O loop only. Callbacks of the log hold it weakly and find subscriptions by number.
-class SessionCore : public std::enable_shared_from_this<SessionCore> {
+class SessionCore : public std::enable_shared_from_this<SessionCore>, public TimerPlace {
  public:
   SessionCore(LoopCore& loop, Transport& transport, WireForm form, Principal principal,
               std::string connection);
@@ -53,7 +53,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // Sends what there is to send, if the socket is free. At most `records` events of the log are
   // examined (it counts down); true when it stopped for that.
   bool pump(std::size_t& records);
-  void tick(std::int64_t now_ms);
+  // What passing time asks for. When it is to be called again at the latest.
+  std::int64_t tick(std::int64_t now_ms);
   void drain_at(std::int64_t when_ms);
   void fall_behind();
   std::size_t loop_slot = 0;
@@ -103,6 +104,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void update_reading();
   void tick_write(std::int64_t now_ms);
   void tick_quiet(std::int64_t now_ms);
+  std::int64_t next_tick_ms(std::int64_t now_ms) const;
   v1::ServerMessage welcome() const;
 
   // session_ops.cc

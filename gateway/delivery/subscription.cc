@@ -31,6 +31,7 @@ void Subscription::begin_at(const Place& place) {
   behind_since_ms_ = session_.loop().now_ms();
   owes_caught_up_ = true;
   session_.loop().probe.behind_changed(+1);
+  session_.loop().tick_no_later(session_, behind_since_ms_);
 }
 
 void Subscription::begin_again() {
@@ -113,6 +114,7 @@ void Subscription::fall_behind() {
   wait_ = Wait::kNothing;
   behind_since_ms_ = session_.loop().now_ms();
   session_.loop().probe.behind_changed(+1);
+  session_.loop().tick_no_later(session_, behind_since_ms_);
   session_.loop().wake(session_);
 }
 
@@ -258,6 +260,21 @@ void Subscription::tick(std::int64_t now_ms) {
   if (owes_caught_up_ || now_ms - behind_since_ms_ < kTellBehindAfterMs) return;
   owes_caught_up_ = true;
   session_.tell_fell_behind(*this);
+}
+
+std::int64_t Subscription::next_tick_ms(std::int64_t now_ms) const {
+  // What the loop dispatches to others moves the place of one that has nothing to send, and nobody
+  // tells it.
+  constexpr std::int64_t kLookMs = 2500;
+  switch (state_) {
+    case State::kOpening:
+      return now_ms + session_.loop().limits.position_ms;
+    case State::kBehind:
+      return now_ms;
+    case State::kLive:
+      return std::max(told_ms_ + session_.loop().limits.position_ms, now_ms + kLookMs);
+  }
+  return now_ms;
 }
 
 bool Subscription::is_position_due(std::int64_t now_ms) const {

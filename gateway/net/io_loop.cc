@@ -25,7 +25,7 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-constexpr std::chrono::milliseconds kTick{250};
+constexpr std::chrono::milliseconds kTick{TimerWheel<Connection>::kStepMs};
 constexpr std::size_t kReceiveBytes = 64 << 10;
 
 // The way onto the loop for other threads. It outlives the loop, because the store's threads may
@@ -59,6 +59,7 @@ struct IoLoop::Impl {
                [box = mailbox](std::function<void()> task) { box->post(std::move(task)); }),
         delivery(access, setup.clock, setup.limits, setup.delivery_probe, setup.server),
         timer(context),
+        timers(setup.clock.steady_ms()),
         ticked_ms(setup.clock.steady_ms()) {}
 
   void run();
@@ -75,6 +76,7 @@ struct IoLoop::Impl {
   StoreAccess access;
   DeliveryLoop delivery;
   asio::steady_timer timer;
+  TimerWheel<Connection> timers;
   std::atomic<std::int64_t> ticked_ms;
   std::uint64_t connections_named = 0;
   std::vector<char> receive_buffer = std::vector<char>(kReceiveBytes);
@@ -129,9 +131,11 @@ void IoLoop::Impl::tick() {
   const std::int64_t now_ms = setup.clock.steady_ms();
   ticked_ms.store(now_ms, std::memory_order_relaxed);
   delivery.tick();
-  // A connection that finds its end in here leaves the registry by a posted task, so the walk is
-  // safe.
-  for (const auto& [key, connection] : connections) connection->tick(now_ms);
+  // A connection that finds its end in here leaves the registry by a posted task.
+  timers.advance(now_ms, [&](Connection& connection) {
+    const std::int64_t next_ms = connection.tick(now_ms);
+    timers.set_no_later(connection, next_ms);
+  });
   timer.expires_after(kTick);
   schedule_tick();
 }
@@ -203,11 +207,21 @@ std::span<char> IoLoop::receive_buffer() {
 
 void IoLoop::adopt(std::shared_ptr<Connection> connection) {
   Connection* key = connection.get();
+  impl_->timers.set(*key, impl_->setup.clock.steady_ms());
   impl_->connections.emplace(key, std::move(connection));
   impl_->connection_count.store(impl_->connections.size(), std::memory_order_relaxed);
 }
 
+void IoLoop::tick_no_later(Connection& connection, std::int64_t due_ms) {
+  impl_->timers.set_no_later(connection, due_ms);
+}
+
+std::int64_t IoLoop::tick_ms() const {
+  return impl_->ticked_ms.load(std::memory_order_relaxed);
+}
+
 void IoLoop::forget(Connection& connection) {
+  impl_->timers.remove(connection);
   impl_->connections.erase(&connection);
   impl_->connection_count.store(impl_->connections.size(), std::memory_order_relaxed);
 }

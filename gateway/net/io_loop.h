@@ -77,6 +77,10 @@ class IoLoop {
   // `abandon`.
   void adopt(std::shared_ptr<Connection> connection);
   void forget(Connection& connection);
+  // Connection::tick is called then, if not before.
+  void tick_no_later(Connection& connection, std::int64_t due_ms);
+  // The time at the last of its ticks, which come every 250 ms: for what need not be exact.
+  std::int64_t tick_ms() const;
 
  private:
   struct Impl;

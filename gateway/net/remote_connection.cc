@@ -74,7 +74,8 @@ class RemoteConnection final : public Connection,
     if (const auto peer = peer_.lock()) peer->set_reading(reading);
   }
 
-  void tick(std::int64_t /*now_ms*/) override {}
+  // gRPC's keepalive finds dead peers, the session measures progress.
+  std::int64_t tick(std::int64_t now_ms) override { return now_ms + loop_.limits().heartbeat_ms; }
 
   void abandon() override {
     session_.reset();

@@ -78,7 +78,7 @@ class Websocket final : public Connection, public std::enable_shared_from_this<W
   void release_pins() override { writer_.release_pins(); }
   void close(CloseCode code, std::string_view reason) override;
   void set_reading(bool reading) override;
-  void tick(std::int64_t now_ms) override;
+  std::int64_t tick(std::int64_t now_ms) override;
   void abandon() override;
 
  private:
@@ -100,6 +100,7 @@ class Websocket final : public Connection, public std::enable_shared_from_this<W
   void begin_close(std::string_view frame, std::string_view reason);
   void end_session();
 
+  bool is_ping_due(std::int64_t now_ms, std::int64_t interval_ms) const;
   void ping(std::int64_t now_ms);
   void check_pong(std::int64_t now_ms);
   bool peer_takes_bytes();
@@ -243,6 +244,9 @@ Transport::Sent Websocket::send(OutgoingMessage message) {
   if (state_ != State::kOpen) return Sent::kUnderWay;
   writer_.set_message(form_ == WireForm::kProto ? Opcode::kBinary : Opcode::kText,
                       std::move(message));
+  // A ping that is due soon goes along for nothing.
+  const std::int64_t tick_ms = loop_.tick_ms();
+  if (is_ping_due(tick_ms, loop_.limits().heartbeat_ms / 2)) ping(tick_ms);
   flush();
   owes_written_ = writer_.has_message();
   return owes_written_ ? Sent::kUnderWay : Sent::kDone;
@@ -307,6 +311,7 @@ void Websocket::close_as(CloseCode code, std::string_view text, std::string_view
 void Websocket::begin_close(std::string_view frame, std::string_view reason) {
   state_ = State::kClosing;
   closing_since_ms_ = now_ms();
+  loop_.tick_no_later(*this, closing_since_ms_ + kCloseMs);
   end_reason_ = reason;
   end_session();
   write_control(frame);
@@ -351,22 +356,28 @@ void Websocket::end() {
 
 // ------------------------------------------------------------------------------------------- time
 
-void Websocket::tick(std::int64_t now_ms) {
-  if (state_ == State::kGone) return;
+std::int64_t Websocket::tick(std::int64_t now_ms) {
+  const std::int64_t heartbeat_ms = loop_.limits().heartbeat_ms;
+  if (state_ == State::kGone) return now_ms + heartbeat_ms;
   if (state_ == State::kClosing) {
     if (now_ms - closing_since_ms_ >= kCloseMs) cut();
-    return;
+    return closing_since_ms_ + kCloseMs;
   }
   if (awaiting_pong_ms_ != 0) {
     check_pong(now_ms);
-  } else if (now_ms - pinged_ms_ >= loop_.limits().heartbeat_ms) {
+  } else if (is_ping_due(now_ms, heartbeat_ms)) {
     ping(now_ms);
   }
+  if (awaiting_pong_ms_ != 0) return awaiting_pong_ms_ + loop_.limits().pong_ms;
+  return pinged_ms_ + heartbeat_ms;
 }
 
 // While a message is stuck there is nothing to learn from a ping, and the time for progress runs.
+bool Websocket::is_ping_due(std::int64_t now_ms, std::int64_t interval_ms) const {
+  return awaiting_pong_ms_ == 0 && !owes_written_ && now_ms - pinged_ms_ >= interval_ms;
+}
+
 void Websocket::ping(std::int64_t now_ms) {
-  if (owes_written_) return;
   pinged_ms_ = awaiting_pong_ms_ = now_ms;
   write_control(control_frame(Opcode::kPing, {}));
   confirmed_bytes_ = confirmed_bytes();

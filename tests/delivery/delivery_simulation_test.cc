@@ -380,7 +380,7 @@ class Simulation {
         for (Client& client : clients_) is_busy = receive(client) || is_busy;
       }
       if (std::exchange(came_, 0) > 0) quiet = 0;
-      clock_.advance_ms(10);
+      clock_.advance_ms(250);
       loop_.tick();
     }
     for (Client& client : clients_) {
