@@ -49,7 +49,7 @@ Result<AppendRequest> EventServiceImpl::parse_publish(const grpc::ByteBuffer& re
   v1::PublishRequest message;
   grpc::ByteBuffer bytes(request);  // shares the slices
   if (const Status parsed = parse_message(bytes, message); !parsed) return parsed.error();
-  return to_append_request(message);
+  return to_append_request(message, request.Length());
 }
 
 grpc::ServerUnaryReactor* EventServiceImpl::Publish(grpc::CallbackServerContext* context,

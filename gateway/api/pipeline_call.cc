@@ -125,7 +125,7 @@ bool PipelineCall::admit() {
     return true;
   }
   const std::uint64_t slot = open_slot(request.batch(), bytes);
-  auto append = to_append_request(request.request());
+  auto append = to_append_request(request.request(), bytes);
   if (!append) {
     on_answered(slot, std::move(append).error());
     return true;
@@ -283,7 +283,8 @@ void PipelineCall::take_answer() {
     slots_.clear();
     return;
   }
-  v1::PublishPipelineResponse message;
+  google::protobuf::Arena arena;
+  auto& message = *google::protobuf::Arena::CreateMessage<v1::PublishPipelineResponse>(&arena);
   message.set_batch(slot.batch);
   if (error != nullptr) {
     set_publish_error(*message.mutable_error(), *error);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kDetailsMax = 20;
 
-Status check_size(const v1::PublishRequest& request) {
+Status check_size(const v1::PublishRequest& request, std::size_t received_bytes) {
   if (request.events_size() == 0)
     return field_error("events", "a request needs at least one event");
   const auto events = static_cast<std::size_t>(request.events_size());
@@ -22,7 +22,9 @@ Status check_size(const v1::PublishRequest& request) {
     return field_error("events", fmt::format("at most {} events, are {}", kBatchEventsMax, events),
                        Code::kBatchTooLarge);
   }
-  if (const std::size_t bytes = request.ByteSizeLong(); bytes > kBatchBytesMax) {
+  // Measuring it walks all of it, which is seldom needed.
+  const std::size_t bytes = received_bytes > kBatchBytesMax ? request.ByteSizeLong() : 0;
+  if (bytes > kBatchBytesMax) {
     return field_error("events", fmt::format("at most {} bytes, are {}", kBatchBytesMax, bytes),
                        Code::kBatchTooLarge);
   }
@@ -103,8 +105,9 @@ std::string detail_line(const ErrorDetail& detail) {
 
 }  // namespace
 
-Result<AppendRequest> to_append_request(const v1::PublishRequest& request) {
-  if (const Status size = check_size(request); !size) return size.error();
+Result<AppendRequest> to_append_request(const v1::PublishRequest& request,
+                                        std::size_t received_bytes) {
+  if (const Status size = check_size(request, received_bytes); !size) return size.error();
   AppendRequest out;
   const auto durability = to_durability(request.durability());
   if (!durability) return durability.error();

@@ -13,7 +13,9 @@ namespace tidegate {
 // Validates a publish request: events, checks and durability. `done` is left to the caller. Every
 // bad event is reported with its index ("events[3].event.id"), up to 20 details; the code is that
 // of the first. kBadArgument, kBadEvent, kUnsupported, kEventTooLarge, kBatchTooLarge, kLimit.
-Result<AppendRequest> to_append_request(const v1::PublishRequest& request);
+// `received_bytes`: of the message that the request came in.
+Result<AppendRequest> to_append_request(const v1::PublishRequest& request,
+                                        std::size_t received_bytes);
 
 void set_publish_response(v1::PublishResponse& out, const AppendResult& result);
 void set_publish_error(v1::PublishError& out, const Error& error);

@@ -36,8 +36,9 @@ struct SessionLimits {
 
   std::int64_t heartbeat_ms =
       25'000;  // a `ping` message after this much silence; also the WebSocket ping interval
-  std::int64_t pong_ms = 10'000;         // answer to a WebSocket ping
-  std::int64_t position_ms = 5'000;      // a `position` when nothing matched for this long
+  std::int64_t pong_ms = 10'000;  // answer to a WebSocket ping
+  std::int64_t position_ms =
+      5'000;  // a `position` when nothing matched for this long, or up to 2.75 s longer
   std::int64_t no_progress_ms = 30'000;  // a write that does not move for this long: 4408
 };
 
