@@ -82,8 +82,8 @@ class Reader {
   //
   // The next step after `after`. At the head: a null segment and examined == after. A filter that
   // few streams match is answered by the stream index as long as their events are scattered.
-  // kTrimmed when `after` + 1 is below the floor, kDataLoss when the disk
-  // cannot give what it should.
+  // kTrimmed when `after` + 1 is below the floor, kDataLoss when the disk cannot give what it
+  // should.
   Result<ReadChunk> read(const Filter& filter, Sequence after) const;
   // The step below `before`; ends with examined == floor. Events of the segment are in ascending
   // order.

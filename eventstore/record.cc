@@ -38,11 +38,6 @@ void append_number(std::string& out, std::uint64_t field, std::uint64_t value) {
 }
 
 bool take_varint(std::string_view& in, std::uint64_t& value) {
-  if (!in.empty() && static_cast<unsigned char>(in.front()) < 0x80) [[likely]] {
-    value = static_cast<unsigned char>(in.front());
-    in.remove_prefix(1);
-    return true;
-  }
   value = 0;
   for (unsigned shift = 0; shift < 64 && !in.empty(); shift += 7) {
     const auto byte = static_cast<unsigned char>(in.front());
