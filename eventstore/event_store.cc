@@ -227,6 +227,8 @@ Status EventStore::Parts::flush_index() {
 }
 
 void EventStore::Parts::run_upkeep() {
+  // Not at once: a flush begins another log file, for nothing while there is little to flush.
+  flushed_ms = options.clock->steady_ms();
   std::unique_lock lock(upkeep_mutex);
   while (!stopping) {
     upkeep_wake.wait_for(lock, std::chrono::milliseconds(kIndexStepMs),

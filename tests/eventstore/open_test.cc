@@ -46,11 +46,13 @@ class OpenTest : public StoreDirTest {
     EXPECT_TRUE(WIFEXITED(status));
     return WEXITSTATUS(status) == 1;
   }
-  // The file with the newest events that are not in a table yet.
+  // The file with the newest events that are not in a table yet. A flush of the index may have
+  // begun another one since, which is empty.
   fs::path newest_wal() const {
     fs::path newest;
     for (const auto& entry : fs::directory_iterator(dir() / "db")) {
-      if (entry.path().extension() == ".log" && entry.path() > newest) newest = entry.path();
+      if (entry.path().extension() == ".log" && entry.file_size() > 0 && entry.path() > newest)
+        newest = entry.path();
     }
     return newest;
   }
