@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace tidegate::bench {
+
+// What the system alone needs for what a gateway asks of it: below that no gateway can be. Each
+// prints one JSON object and returns the exit code. Thread: caller serialises.
+
+struct SendsOptions {
+  std::uint64_t subscribers = 1000;
+  std::uint64_t rate = 50;     // events a second
+  std::uint64_t events = 500;  // each goes to every subscriber
+  std::uint64_t bytes = 430;  // of a message: an event of 128 bytes in JSON, with what is around it
+  std::uint64_t send_core = 0;
+  std::uint64_t read_core = 1;
+};
+
+// A loop of send() over loopback connections, on its core, to a reader on the other.
+int measure_sends(const SendsOptions& options);
+
+// The time of appending a block to a file of this directory and fdatasync.
+int measure_fdatasync(const std::string& directory, std::uint64_t times);
+
+}  // namespace tidegate::bench
