@@ -112,6 +112,32 @@ bool Pattern::matches(std::string_view stream) const {
   return pattern.empty() && stream.empty();
 }
 
+bool is_within(const Pattern& requested, std::span<const Pattern> granted) {
+  // The hardest name to grant of those that a wildcard stands for is one that no grant spells out:
+  // '?' is in no pattern. Who matches it does so with a wildcard, and matches every other name too;
+  // when nobody does, that name is not granted.
+  constexpr std::string_view kUnnamed = "?";
+  std::string word;
+  std::size_t tokens = 0;
+  bool has_tail = false;
+  for (std::string_view rest = requested.text(); !rest.empty(); ++tokens) {
+    const std::string_view token = next_token(rest);
+    has_tail = token == ">";
+    if (tokens > 0) word += '.';
+    word += has_tail || token == "*" ? kUnnamed : token;
+  }
+  while (true) {
+    const bool is_granted = std::any_of(granted.begin(), granted.end(),
+                                        [&](const Pattern& grant) { return grant.matches(word); });
+    if (!is_granted) return false;
+    // `>` stands for one token or more, as many as a name may have.
+    if (!has_tail || ++tokens > kTokensMax) return true;
+    word += '.';
+    word += kUnnamed;
+    if (word.size() > kStreamNameBytesMax) return true;
+  }
+}
+
 Result<Filter> Filter::make(const std::vector<std::string>& streams,
                             const std::vector<std::string>& types) {
   if (streams.empty()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,10 @@ class Pattern {
   std::string text_;
   bool exact_;
 };
+
+// Whether every stream name that `requested` matches is matched by one of `granted`: inclusion of
+// languages, so `orders.>` is not within `orders.*`, and `a.>` is within {`a.*`, `a.*.>`}.
+bool is_within(const Pattern& requested, std::span<const Pattern> granted);
 
 // Stream patterns AND event types. An empty list of types means every type.
 class Filter {

@@ -1,17 +1,12 @@
 #include "tools/tidegate/replay_state.h"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <fcntl.h>
-#include <fstream>
 #include <iterator>
 #include <simdjson.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "eventstore/base/text.h"
+#include "eventstore/base/whole_file.h"
 
 namespace tidegate {
 namespace {
@@ -21,20 +16,6 @@ void append_member(std::string& out, std::string_view name, std::string_view val
   out += ':';
   append_json_string(out, value);
   out += ',';
-}
-
-Error cannot(std::string_view what, const std::string& path) {
-  return {Code::kInternal, fmt::format("cannot {} '{}': {}", what, path, std::strerror(errno))};
-}
-
-Status write_all(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t written = write(fd, text.data(), text.size());
-    if (written < 0 && errno != EINTR) return cannot("write", path);
-    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (fsync(fd) != 0) return cannot("write", path);
-  return {};
 }
 
 }  // namespace
@@ -75,35 +56,21 @@ Result<ReplayState> replay_state_from_json(std::string_view json) {
 }
 
 Result<std::optional<ReplayState>> load_replay_state(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
+  constexpr std::size_t kStateBytesMax = 1
+                                         << 20;  // a state is some hundred bytes and its arguments
+  const Result<WholeFile> file = read_whole_file(path, kStateBytesMax);
   if (!file) {
-    if (errno == ENOENT) return std::optional<ReplayState>();
-    return cannot("read", path);
+    if (file.error().code == Code::kNotFound) return std::optional<ReplayState>();
+    return file.error();
   }
-  const std::string json(std::istreambuf_iterator<char>(file), {});
-  Result<ReplayState> state = replay_state_from_json(json);
+  Result<ReplayState> state = replay_state_from_json(file->bytes);
   if (!state)
     return Error{state.error().code, fmt::format("--state {}: {}", path, state.error().message)};
   return std::optional(*std::move(state));
 }
 
 Status save_replay_state(const std::string& path, const ReplayState& state) {
-  const std::string aside = path + ".new";
-  const int fd = open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return cannot("write", aside);
-  const Status written = write_all(fd, to_json(state), aside);
-  close(fd);
-  if (!written) return written;
-  if (std::rename(aside.c_str(), path.c_str()) != 0) return cannot("write", path);
-  // The name, too, has to survive a power loss.
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int folder_fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder_fd < 0) return cannot("open", folder);
-  const bool synced = fsync(folder_fd) == 0;
-  close(folder_fd);
-  if (!synced) return cannot("write", folder);
-  return {};
+  return replace_file(path, to_json(state), 0644);
 }
 
 Status check_resumable(const ReplayState& state, std::string_view log, std::string_view arguments) {
