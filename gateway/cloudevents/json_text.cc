@@ -1,9 +1,11 @@
 #include "gateway/cloudevents/json_text.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
 #include <simdjson.h>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -414,6 +416,53 @@ std::optional<std::int32_t> json_i32(const JsonValue& value) {
   const auto [stop, error] = std::from_chars(value.text.data(), end, number);
   if (error != std::errc() || stop != end) return std::nullopt;
   return number;
+}
+
+std::optional<std::uint64_t> json_whole_number(const JsonValue& value) {
+  if (!value.is(JsonKind::kNumber)) return std::nullopt;
+  const std::string_view text = value.text;
+  if (text.front() == '-') return std::nullopt;
+  const std::size_t e = std::min(text.find_first_of("eE"), text.size());
+  const std::size_t point = std::min(text.find('.'), e);
+  std::string digits(text.substr(0, point));
+  if (point < e) digits += text.substr(point + 1, e - point - 1);
+  const bool is_zero = digits.find_first_not_of('0') == std::string::npos;
+  if (is_zero) return 0;
+  std::int64_t exponent = 0;
+  if (e < text.size()) {
+    const std::size_t sign = text[e + 1] == '+' ? 1 : 0;
+    const char* const from = text.data() + e + 1 + sign;
+    if (std::from_chars(from, end_of(value), exponent).ec != std::errc()) return std::nullopt;
+  }
+  // Beyond this the value is not whole or too large, and the sums below could overflow.
+  constexpr std::int64_t kExponentMax = 1'000'000;
+  if (exponent < -kExponentMax || exponent > kExponentMax) return std::nullopt;
+  // The value is `digits` with the point behind the first `whole` of them.
+  std::int64_t whole = static_cast<std::int64_t>(point) + exponent;
+  const std::size_t zeros = digits.find_first_not_of('0');
+  digits.erase(0, zeros);
+  whole -= static_cast<std::int64_t>(zeros);
+  digits.erase(digits.find_last_not_of('0') + 1);
+  constexpr std::int64_t kDigitsMax = 20;  // of 2^64
+  if (whole < static_cast<std::int64_t>(digits.size()) || whole > kDigitsMax) return std::nullopt;
+  digits.resize(static_cast<std::size_t>(whole), '0');
+  return parse_u64(digits);
+}
+
+bool repeats_a_name(const JsonValue& value) {
+  if (value.is(JsonKind::kArray)) {
+    for (JsonElements elements(value); elements.next();) {
+      if (repeats_a_name(elements.value())) return true;
+    }
+  }
+  if (!value.is(JsonKind::kObject)) return false;
+  std::vector<std::string> names;
+  for (JsonMembers members(value); members.next();) {
+    names.emplace_back(members.name());
+    if (repeats_a_name(members.value())) return true;
+  }
+  std::sort(names.begin(), names.end());
+  return std::adjacent_find(names.begin(), names.end()) != names.end();
 }
 
 void append_minified_json(std::string& out, std::string_view json) {

@@ -75,6 +75,14 @@ std::string json_string(const JsonValue& string);
 std::optional<std::uint64_t> json_u64(const JsonValue& value);
 std::optional<std::int32_t> json_i32(const JsonValue& value);
 
+// The value of a number that is a whole one, not negative and below 2^64, however it is written:
+// 17, 17.0 and 1.7e1 are equal.
+std::optional<std::uint64_t> json_whole_number(const JsonValue& value);
+
+// Whether an object has one name twice, in the value or anywhere inside of it. Escapes do not hide
+// a repetition.
+bool repeats_a_name(const JsonValue& value);
+
 // Appends checked JSON without the white space outside of strings.
 void append_minified_json(std::string& out, std::string_view json);
 

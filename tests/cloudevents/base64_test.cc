@@ -42,5 +42,40 @@ TEST(Base64Test, GivesBackAnyBytes) {
   }
 }
 
+TEST(Base64UrlTest, MatchesTheVectorsWithoutPadding) {
+  const std::pair<std::string_view, std::string_view> vectors[] = {
+      {"", ""},
+      {"f", "Zg"},
+      {"fo", "Zm8"},
+      {"foo", "Zm9v"},
+      {"foob", "Zm9vYg"},
+      {"fooba", "Zm9vYmE"},
+      {"\xff\xef", "_-8"},
+      {"\x03\xec\xff\xe0\xc1", "A-z_4ME"}};
+  for (const auto& [bytes, text] : vectors) {
+    std::string encoded_text;
+    append_base64url(encoded_text, bytes);
+    EXPECT_EQ(encoded_text, text);
+    EXPECT_EQ(decode_base64url(text), std::string(bytes));
+  }
+}
+
+TEST(Base64UrlTest, RefusesEveryOtherSpelling) {
+  for (std::string_view text : {"Z", "Zg==", "Zg=", "Zh", "Zm9", "Zm9vY", "Zm 9v", "Zm9v\n", "Zm9+",
+                                "Zm9/", "=", "Zg.", "_-9"}) {
+    EXPECT_EQ(decode_base64url(text), std::nullopt) << text;
+  }
+}
+
+TEST(Base64UrlTest, GivesBackAnyBytes) {
+  test::RandomInput random;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string bytes = random.bytes(70);
+    std::string text;
+    append_base64url(text, bytes);
+    EXPECT_EQ(decode_base64url(text), bytes) << "seed " << random.seed();
+  }
+}
+
 }  // namespace
 }  // namespace tidegate

@@ -151,6 +151,51 @@ TEST(JsonTextTest, ReadsOnlyIntegersThatFit) {
   EXPECT_EQ(i32("1.0"), std::nullopt);
 }
 
+TEST(JsonTextTest, ReadsWholeNumbersHoweverTheyAreWritten) {
+  const std::pair<std::string_view, std::optional<std::uint64_t>> cases[] = {
+      {"0", 0},
+      {"17", 17},
+      {"0.0", 0},
+      {"0e99999999999999999999", 0},
+      {"1700000000.0", 1'700'000'000},
+      {"1.7e9", 1'700'000'000},
+      {"1.7E+9", 1'700'000'000},
+      {"1700000000000e-3", 1'700'000'000},
+      {"0.00017e13", 1'700'000'000},
+      {"18446744073709551615", 18446744073709551615ULL},
+      {"18446744073709551615.000", 18446744073709551615ULL},
+      {"18446744073709551616", std::nullopt},
+      {"1e20", std::nullopt},
+      {"1e400", std::nullopt},
+      {"1e99999999999999999999", std::nullopt},
+      {"1e-99999999999999999999", std::nullopt},
+      {"1.5", std::nullopt},
+      {"0.5", std::nullopt},
+      {"1.7e0", std::nullopt},
+      {"15e-1", std::nullopt},
+      {"-0", std::nullopt},
+      {"-1", std::nullopt}};
+  for (const auto& [text, number] : cases) {
+    EXPECT_EQ(json_whole_number({JsonKind::kNumber, text}), number) << text;
+  }
+  EXPECT_EQ(json_whole_number({JsonKind::kString, "\"1\""}), std::nullopt);
+}
+
+TEST(JsonTextTest, FindsRepeatedNamesAtEveryDepth) {
+  const std::pair<std::string_view, bool> cases[] = {
+      {R"({"a":1,"b":{"a":2},"c":[{"a":1},{"a":2}]})", false},
+      {R"({"a":1,"b":2,"a":3})", true},
+      {R"({"a":1,"\u0061":2})", true},
+      {R"({"x":[0,{"y":{"a":1,"a":1}}]})", true},
+      {R"([{"a":1,"A":2}])", false},
+      {R"("text")", false}};
+  for (const auto& [text, repeats] : cases) {
+    const Result<JsonValue> value = parse_json(text, kJsonDepthMax, Code::kBadMessage);
+    ASSERT_TRUE(value) << text;
+    EXPECT_EQ(repeats_a_name(*value), repeats) << text;
+  }
+}
+
 TEST(JsonTextTest, MinifiesOutsideOfStringsOnly) {
   std::string out;
   append_minified_json(out, " { \"a b\" : [ 1 ,\n\t2 ] , \"c\" : \" \\\" x \" } \r\n");
