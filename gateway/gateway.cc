@@ -12,6 +12,7 @@
 #include "eventstore/base/clock.h"
 #include "eventstore/event_store.h"
 #include "gateway/api/grpc_server.h"
+#include "gateway/auth/token_authority.h"
 #include "gateway/net/admin_listener.h"
 #include "gateway/net/net_server.h"
 #include "gateway/ops/metrics.h"
@@ -19,7 +20,9 @@
 namespace tidegate {
 namespace {
 
+constexpr int kDataError = 65;
 constexpr int kOsError = 71;
+constexpr int kConfigError = 78;
 // A loop that has not come round for this long is stuck: its timer runs four times a second.
 constexpr std::int64_t kStalledMs = 5'000;
 // Descriptors that are neither connections nor the log's tables: its write-ahead log, listeners,
@@ -81,12 +84,38 @@ StoreOptions store_options(const Config& config, SystemClock& clock, Metrics& me
   return options;
 }
 
+// The tokens of the configured issuers, or development mode.
+std::variant<std::unique_ptr<TokenAuthority>, Gateway::StartError> open_authority(
+    const Config& config, const Clock& clock) {
+  std::vector<IssuerConfig> issuers;
+  for (const Config::Issuer& issuer : config.auth_issuers) {
+    std::vector<Algorithm> algorithms;
+    for (const std::string& name : issuer.algorithms) {
+      const auto algorithm = algorithm_from_name(name);
+      TG_CHECK(algorithm.has_value(), name);  // read_config has checked it
+      algorithms.push_back(*algorithm);
+    }
+    issuers.push_back({issuer.issuer, issuer.audience, issuer.keys, issuer.ca_file,
+                       std::move(algorithms), issuer.leeway_s, issuer.max_lifetime_s});
+  }
+  auto verifier = TokenVerifier::open(std::move(issuers), clock);
+  if (!verifier) return Gateway::StartError{kConfigError, verifier.error().message};
+  const std::string path = config.auth_revocations_file.empty()
+                               ? config.log_store_dir + "/REVOCATIONS"
+                               : config.auth_revocations_file;
+  auto revoked = Revocations::open(path, clock.wall_us() / 1'000'000);
+  if (!revoked) return Gateway::StartError{kDataError, revoked.error().message};
+  return std::make_unique<TokenAuthority>(*std::move(verifier), *std::move(revoked), clock);
+}
+
 NetOptions net_options(const Config& config, std::uint64_t connections_max) {
   NetOptions options;
   options.http = address_of(config.http_listen);
   options.io_threads = config.io_threads();
   options.connections_max = connections_max;
   options.limits = session_limits(config);
+  options.upgrade = {!config.has_authentication(), config.http_allowed_origins,
+                     config.http_token_cookie, config.http_query_token};
   options.server = "tidegate/" TIDEGATE_VERSION;
   return options;
 }
@@ -97,11 +126,13 @@ NetOptions net_options(const Config& config, std::uint64_t connections_max) {
 // way.
 struct Gateway::Parts {
   Parts(const Config& gateway_config, std::unique_ptr<SystemClock> system_clock,
-        std::unique_ptr<Metrics> store_metrics, std::unique_ptr<EventStore> opened)
+        std::unique_ptr<Metrics> store_metrics, std::unique_ptr<EventStore> opened,
+        std::unique_ptr<TokenAuthority> token_authority)
       : config(gateway_config),
         clock(std::move(system_clock)),
         metrics(std::move(store_metrics)),
-        store(std::move(opened)) {}
+        store(std::move(opened)),
+        tokens(std::move(token_authority)) {}
   // Ends gRPC first: its calls hold sessions on the loops.
   ~Parts() {
     admin.reset();
@@ -123,17 +154,25 @@ struct Gateway::Parts {
   std::unique_ptr<Metrics> metrics;
   // The log, with its appender, upkeep and read threads.
   std::unique_ptr<EventStore> store;
+  // What tokens are worth; null in development mode.
+  const std::unique_ptr<TokenAuthority> tokens;
+  NoAuthority no_tokens;
+  Authority& authority = tokens ? static_cast<Authority&>(*tokens) : no_tokens;
   // How many connections the limit of open files allows.
   const std::uint64_t connections_max = fit_connections(config.http_max_connections);
   // The I/O loops and the WebSocket listener; sessions live here.
-  NetServer net{*store, *clock, *metrics, *metrics, net_options(config, connections_max)};
+  NetServer net{*store,   *clock,    *metrics,
+                *metrics, authority, net_options(config, connections_max)};
   // The gRPC listener: publishing, reading, administration, and subscriptions whose sessions live
   // on the loops.
-  std::unique_ptr<GrpcServer> grpc = std::make_unique<GrpcServer>(
-      GrpcOptions{config.grpc_listen, TIDEGATE_VERSION}, *store, net, [this] { return counts(); });
+  std::unique_ptr<GrpcServer> grpc =
+      std::make_unique<GrpcServer>(GrpcOptions{.listen = config.grpc_listen,
+                                               .version = TIDEGATE_VERSION,
+                                               .has_reflection = !config.has_authentication()},
+                                   *store, net, authority, [this] { return counts(); });
   // The pages for operators, on a thread of its own.
   std::unique_ptr<AdminListener> admin = std::make_unique<AdminListener>(
-      address_of(config.admin_listen),
+      address_of(config.admin_listen), !config.has_authentication(), authority,
       AdminPages{[this] { return net.stalled_ms() < kStalledMs; }, [this] { return readiness(); },
                  [this] { return metrics->text(*store); }});
 };
@@ -165,8 +204,14 @@ std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const
   if (const auto* error = std::get_if<EventStore::OpenError>(&opened)) {
     return StartError{error->exit_code, error->error.message};
   }
+  std::unique_ptr<TokenAuthority> tokens;
+  if (config.has_authentication()) {
+    auto authority = open_authority(config, *clock);
+    if (const auto* error = std::get_if<StartError>(&authority)) return *error;
+    tokens = std::move(std::get<0>(authority));
+  }
   auto parts = std::make_unique<Parts>(config, std::move(clock), std::move(metrics),
-                                       std::move(std::get<0>(opened)));
+                                       std::move(std::get<0>(opened)), std::move(tokens));
   if (parts->connections_max < config.http_max_connections) {
     log(LogLevel::kWarn, "the limit of open files allows fewer connections than configured",
         {{"connections", parts->connections_max},
@@ -180,8 +225,10 @@ std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const
       return StartError{kOsError, fmt::format("{} listener: {}", name, address.error().message)};
     parts->listeners.push_back({name, *address});
   }
-  log(LogLevel::kWarn,
-      "no authentication: every operation is permitted, and only this machine can connect");
+  if (!config.has_authentication()) {
+    log(LogLevel::kWarn,
+        "no authentication: every operation is permitted, and only this machine can connect");
+  }
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
 }
 
@@ -190,6 +237,14 @@ Gateway::~Gateway() = default;
 
 const std::vector<Gateway::Listener>& Gateway::listeners() const {
   return parts_->listeners;
+}
+
+void Gateway::reload_keys() {
+  if (!parts_->tokens) return;
+  if (const Status reloaded = parts_->tokens->verifier().reload(); !reloaded) {
+    log(LogLevel::kError, "keys were not reloaded: those from before go on",
+        {{"error", reloaded.error().message}});
+  }
 }
 
 void Gateway::drain() {

@@ -58,7 +58,8 @@ void notify_supervisor(std::string_view state) {
   ::close(fd);
 }
 
-// SIGHUP: the log level is taken anew; every other key needs a restart, which is said.
+// SIGHUP: the log level is taken anew, and the keys are read again (Gateway::reload_keys); every
+// other key needs a restart, which is said.
 void reload(const std::vector<std::string>& arguments, Config& config) {
   auto read = read_config(arguments, process_environment());
   if (const auto* answer = std::get_if<ConfigAnswer>(&read)) {
@@ -122,7 +123,9 @@ int run(const std::vector<std::string>& arguments) {
   int signal = SIGHUP;
   while (signal == SIGHUP) {
     sigwait(&signals, &signal);
-    if (signal == SIGHUP) reload(arguments, config);
+    if (signal != SIGHUP) break;
+    reload(arguments, config);
+    gateway->reload_keys();
   }
   drain(*gateway, config, signals);
   return 0;

@@ -128,6 +128,8 @@ INSTANTIATE_TEST_SUITE_P(
         RuleCase{wrong_includes, "tools/tidegate/a.cc", "#include \"gateway/delivery/b.h\"\n", 1},
         RuleCase{wrong_includes, "tools/tidegate/a.cc", "#include \"gateway/cloudevents/b.h\"\n",
                  0},
+        RuleCase{wrong_includes, "tools/tidegate/a.cc", "#include \"gateway/auth/b.h\"\n", 0},
+        RuleCase{wrong_includes, "gateway/delivery/a.cc", "#include \"gateway/auth/b.h\"\n", 1},
         RuleCase{wrong_includes, "tools/bench/micro/a.cc", "#include \"gateway/delivery/b.h\"\n",
                  0},
         RuleCase{wrong_includes, "gateway/api/a.cc", "#include \"tidegate/v1/event.pb.h\"\n", 0},
@@ -141,6 +143,8 @@ INSTANTIATE_TEST_SUITE_P(
         RuleCase{misplaced_libraries, "gateway/a.cc",
                  "#include \"tidegate/v1/event_service.grpc.pb.h\"\n", 1},
         RuleCase{misplaced_libraries, "projections/a.cc", "#include <rocksdb/db.h>\n", 1},
+        RuleCase{misplaced_libraries, "gateway/net/a.cc", "#include <curl/curl.h>\n", 1},
+        RuleCase{misplaced_libraries, "gateway/auth/a.cc", "#include <curl/curl.h>\n", 0},
         RuleCase{misplaced_libraries, "gateway/delivery/a.cc", "#include <boost/json.hpp>\n", 1}));
 
 INSTANTIATE_TEST_SUITE_P(

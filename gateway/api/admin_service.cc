@@ -6,6 +6,8 @@
 #include <google/protobuf/stubs/common.h>
 #include <grpcpp/grpcpp.h>
 
+#include "gateway/api/access.h"
+#include "gateway/api/refused_call.h"
 #include "gateway/api/services.h"
 #include "gateway/api/start_place.h"
 #include "gateway/api/unary_call.h"
@@ -95,6 +97,28 @@ Status trim_log(EventStore& store, const v1::TrimLogRequest& request, v1::TrimLo
   return {};
 }
 
+Result<Revocation> to_revocation(const v1::RevokeTokensRequest& request) {
+  Revocation revocation;
+  revocation.expires_s = request.until().seconds();
+  switch (request.which_case()) {
+    case v1::RevokeTokensRequest::kTokenId:
+      if (request.has_issued_before())
+        return field_error("issued_before", "is of a subject's tokens, not of one token");
+      revocation.kind = Revocation::Kind::kToken;
+      revocation.name = request.token_id();
+      return revocation;
+    case v1::RevokeTokensRequest::kSubject:
+      revocation.kind = request.has_issued_before() ? Revocation::Kind::kSubjectBefore
+                                                    : Revocation::Kind::kSubject;
+      revocation.name = request.subject();
+      revocation.issued_before_s = request.issued_before().seconds();
+      return revocation;
+    case v1::RevokeTokensRequest::WHICH_NOT_SET:
+      break;
+  }
+  return field_error("token_id", "or subject must say which tokens are meant");
+}
+
 class AdminServiceImpl final : public v1::AdminService::CallbackService {
  public:
   explicit AdminServiceImpl(ApiState& state) : state_(state) {}
@@ -102,26 +126,48 @@ class AdminServiceImpl final : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
                                       const v1::GetStatusRequest*,
                                       v1::GetStatusResponse* response) override {
+    if (const auto who = admit_admin(*context); !who) return finish_call(context, who);
     return answer_on_replay_thread(context, state_.store,
                                    [=, this] { return fill_status(state_, *response); });
   }
   grpc::ServerUnaryReactor* GetLog(grpc::CallbackServerContext* context, const v1::GetLogRequest*,
                                    v1::GetLogResponse* response) override {
+    if (const auto who = admit_admin(*context); !who) return finish_call(context, who);
     return answer_on_replay_thread(context, state_.store,
                                    [=, this] { return fill_log(state_.store, *response); });
   }
-  grpc::ServerWriteReactor<v1::VerifyLogResponse>* VerifyLog(grpc::CallbackServerContext*,
+  grpc::ServerWriteReactor<v1::VerifyLogResponse>* VerifyLog(grpc::CallbackServerContext* context,
                                                              const v1::VerifyLogRequest*) override {
+    if (const auto who = admit_admin(*context); !who)
+      return new RefusedCall<v1::VerifyLogResponse>(who.error());
     return start_verify_call(state_.store, verify_thread_);
   }
   grpc::ServerUnaryReactor* TrimLog(grpc::CallbackServerContext* context,
                                     const v1::TrimLogRequest* request,
                                     v1::TrimLogResponse* response) override {
+    if (const auto who = admit_admin(*context); !who) return finish_call(context, who);
     return answer_on_replay_thread(
         context, state_.store, [=, this] { return trim_log(state_.store, *request, *response); });
   }
 
+  grpc::ServerUnaryReactor* RevokeTokens(grpc::CallbackServerContext* context,
+                                         const v1::RevokeTokensRequest* request,
+                                         v1::RevokeTokensResponse*) override {
+    if (const auto who = admit_admin(*context); !who) return finish_call(context, who);
+    // On a read thread, because it writes a file.
+    return answer_on_replay_thread(context, state_.store, [=, this]() -> Status {
+      const auto revocation = to_revocation(*request);
+      if (!revocation) return revocation.error();
+      return state_.authority.revoke(*revocation);
+    });
+  }
+
  private:
+  Status admit_admin(const grpc::CallbackServerContext& context) const {
+    const auto principal = admit(state_.authority, context, Access::kAdmin);
+    return principal ? Status() : principal.error();
+  }
+
   ApiState& state_;
   VerifyThread verify_thread_;
 };

@@ -12,6 +12,7 @@
 #include "eventstore/base/result.h"
 #include "eventstore/event_store.h"
 #include "gateway/api/grpc_server.h"
+#include "gateway/delivery/authority.h"
 #include "gateway/delivery/session_host.h"
 
 namespace tidegate {
@@ -64,6 +65,7 @@ class DrainSignal {
 struct ApiState {
   EventStore& store;
   SessionHost& host;
+  Authority& authority;
   const std::function<DeliveryCounts()> counts;
   const std::string version;
   const std::map<std::string, std::string> libraries;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "eventstore/filter.h"
+#include "gateway/api/access.h"
 #include "gateway/api/services.h"
 #include "gateway/api/start_place.h"
 #include "gateway/api/unary_call.h"
@@ -11,9 +12,6 @@
 
 namespace tidegate {
 namespace {
-
-// Whose cursors a call works on: without configured authentication the empty subject owns them all.
-constexpr std::string_view kOwner;
 
 void set_cursor(v1::Cursor& out, const EventStore& store, const std::string& name,
                 const CursorState& state) {
@@ -45,8 +43,8 @@ Error no_cursor(const std::string& name) {
   return {Code::kNotFound, fmt::format("there is no cursor {}", name)};
 }
 
-Status list_cursors(EventStore& store, const v1::ListCursorsRequest& request,
-                    v1::ListCursorsResponse& response) {
+Status list_cursors(EventStore& store, const std::string& owner,
+                    const v1::ListCursorsRequest& request, v1::ListCursorsResponse& response) {
   const auto page_size = to_page_size(request.page_size());
   if (!page_size) return page_size.error();
   for (const auto& [field, text] :
@@ -59,7 +57,7 @@ Status list_cursors(EventStore& store, const v1::ListCursorsRequest& request,
   }
   // One more than asked for tells whether there is another page.
   auto cursors =
-      store.cursors().list(kOwner, request.prefix(), request.page_token(), *page_size + 1);
+      store.cursors().list(owner, request.prefix(), request.page_token(), *page_size + 1);
   if (!cursors) return cursors.error();
   if (cursors->size() > *page_size) {
     cursors->resize(*page_size);
@@ -71,9 +69,10 @@ Status list_cursors(EventStore& store, const v1::ListCursorsRequest& request,
   return {};
 }
 
-Status find_cursor(EventStore& store, const std::string& name, v1::Cursor& out) {
+Status find_cursor(EventStore& store, const std::string& owner, const std::string& name,
+                   v1::Cursor& out) {
   if (const Status valid = check_name(name); !valid) return valid;
-  const auto state = store.cursors().find(kOwner, name);
+  const auto state = store.cursors().find(owner, name);
   if (!state) return state.error();
   if (!state->has_value()) return no_cursor(name);
   set_cursor(out, store, name, **state);
@@ -93,12 +92,12 @@ Result<Position> resolve_target(const EventStore& store, const v1::Start& to) {
   return start->position;
 }
 
-Status seek_cursor(EventStore& store, const v1::SeekCursorRequest& request,
-                   v1::SeekCursorResponse& response) {
+Status seek_cursor(EventStore& store, const std::string& owner,
+                   const v1::SeekCursorRequest& request, v1::SeekCursorResponse& response) {
   if (const Status valid = check_name(request.name()); !valid) return valid;
   const auto target = resolve_target(store, request.to());
   if (!target) return target.error();
-  const auto before = store.cursors().find(kOwner, request.name());
+  const auto before = store.cursors().find(owner, request.name());
   if (!before) return before.error();
   if (before->has_value()) response.set_previous_position((*before)->position.text());
   CursorState state = before->value_or(CursorState{});
@@ -106,7 +105,7 @@ Status seek_cursor(EventStore& store, const v1::SeekCursorRequest& request,
   ++state.generation;
   if (!request.dry_run()) {
     if (const Status writable = check_writable(store); !writable) return writable;
-    const auto moved = store.cursors().seek(kOwner, request.name(), *target);
+    const auto moved = store.cursors().seek(owner, request.name(), *target);
     if (!moved) return moved.error();
     state = *moved;
   }
@@ -116,45 +115,56 @@ Status seek_cursor(EventStore& store, const v1::SeekCursorRequest& request,
 
 class CursorServiceImpl final : public v1::CursorService::CallbackService {
  public:
-  explicit CursorServiceImpl(EventStore& store) : store_(store) {}
+  explicit CursorServiceImpl(ApiState& state) : state_(state) {}
 
   grpc::ServerUnaryReactor* ListCursors(grpc::CallbackServerContext* context,
                                         const v1::ListCursorsRequest* request,
                                         v1::ListCursorsResponse* response) override {
-    return answer_on_replay_thread(context, store_,
-                                   [=, this] { return list_cursors(store_, *request, *response); });
+    return answer(context, [=, this](const std::string& owner) {
+      return list_cursors(state_.store, owner, *request, *response);
+    });
   }
   grpc::ServerUnaryReactor* GetCursor(grpc::CallbackServerContext* context,
                                       const v1::GetCursorRequest* request,
                                       v1::GetCursorResponse* response) override {
-    return answer_on_replay_thread(context, store_, [=, this] {
-      return find_cursor(store_, request->name(), *response->mutable_cursor());
+    return answer(context, [=, this](const std::string& owner) {
+      return find_cursor(state_.store, owner, request->name(), *response->mutable_cursor());
     });
   }
   grpc::ServerUnaryReactor* SeekCursor(grpc::CallbackServerContext* context,
                                        const v1::SeekCursorRequest* request,
                                        v1::SeekCursorResponse* response) override {
-    return answer_on_replay_thread(context, store_,
-                                   [=, this] { return seek_cursor(store_, *request, *response); });
+    return answer(context, [=, this](const std::string& owner) {
+      return seek_cursor(state_.store, owner, *request, *response);
+    });
   }
   grpc::ServerUnaryReactor* DeleteCursor(grpc::CallbackServerContext* context,
                                          const v1::DeleteCursorRequest* request,
                                          v1::DeleteCursorResponse*) override {
-    return answer_on_replay_thread(context, store_, [=, this]() -> Status {
+    return answer(context, [=, this](const std::string& owner) -> Status {
       if (const Status valid = check_name(request->name()); !valid) return valid;
-      if (const Status writable = check_writable(store_); !writable) return writable;
-      return store_.cursors().remove(kOwner, request->name());
+      if (const Status writable = check_writable(state_.store); !writable) return writable;
+      return state_.store.cursors().remove(owner, request->name());
     });
   }
 
  private:
-  EventStore& store_;
+  // Everybody works on the cursors that are its own.
+  template <typename Work>
+  grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext* context, Work work) {
+    const auto who = admit(state_.authority, *context, Access::kToken);
+    if (!who) return finish_call(context, who.error());
+    return answer_on_replay_thread(context, state_.store,
+                                   [who = *who, work] { return work(who->owner); });
+  }
+
+  ApiState& state_;
 };
 
 }  // namespace
 
 std::unique_ptr<grpc::Service> make_cursor_service(ApiState& state) {
-  return std::make_unique<CursorServiceImpl>(state.store);
+  return std::make_unique<CursorServiceImpl>(state);
 }
 
 }  // namespace tidegate

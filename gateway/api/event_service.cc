@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "gateway/api/access.h"
 #include "gateway/api/message_buffer.h"
 #include "gateway/api/pipeline_call.h"
 #include "gateway/api/publish_request.h"
@@ -26,16 +27,16 @@ class EventServiceImpl final : public Base {
                                     grpc::ByteBuffer* response) override;
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishPipeline(
-      grpc::CallbackServerContext*) override {
-    return start_pipeline_call(state_);
+      grpc::CallbackServerContext* context) override {
+    return start_pipeline_call(state_, *context);
   }
-  grpc::ServerWriteReactor<v1::ReadResponse>* Read(grpc::CallbackServerContext*,
+  grpc::ServerWriteReactor<v1::ReadResponse>* Read(grpc::CallbackServerContext* context,
                                                    const v1::ReadRequest* request) override {
-    return start_read_call(state_, *request);
+    return start_read_call(state_, *context, *request);
   }
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Subscribe(
-      grpc::CallbackServerContext*) override {
-    return start_subscribe_call(state_);
+      grpc::CallbackServerContext* context) override {
+    return start_subscribe_call(state_, *context);
   }
 
  private:
@@ -55,8 +56,12 @@ Result<AppendRequest> EventServiceImpl::parse_publish(const grpc::ByteBuffer& re
 grpc::ServerUnaryReactor* EventServiceImpl::Publish(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request,
                                                     grpc::ByteBuffer* response) {
+  const auto principal = admit(state_.authority, *context, Access::kPublish);
+  if (!principal) return finish_call(context, principal.error());
   auto append = parse_publish(*request);
   if (!append) return finish_call(context, append.error());
+  if (const Status granted = (*principal)->check_publish(*append); !granted)
+    return finish_call(context, granted);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   // The call lives until it is finished, also when the client has gone: the store always answers.
   append->done = [reactor, response](Result<AppendResult> result) {

@@ -104,15 +104,17 @@ void set_channel_arguments(grpc::ServerBuilder& builder) {
 }  // namespace
 
 struct GrpcServer::Parts {
-  Parts(GrpcOptions given, EventStore& store, SessionHost& host,
+  Parts(GrpcOptions given, EventStore& store, SessionHost& host, Authority& authority,
         std::function<DeliveryCounts()> counts)
-      : options(std::move(given)), state{store,
-                                         host,
-                                         std::move(counts),
-                                         options.version,
-                                         options.libraries,
-                                         SystemClock().wall_us(),
-                                         {}} {}
+      : options(std::move(given)),
+        state{store,
+              host,
+              authority,
+              std::move(counts),
+              options.version,
+              options.libraries,
+              SystemClock().wall_us(),
+              {}} {}
 
   GrpcOptions options;
   ApiState state;
@@ -121,8 +123,9 @@ struct GrpcServer::Parts {
 };
 
 GrpcServer::GrpcServer(GrpcOptions options, EventStore& store, SessionHost& host,
-                       std::function<DeliveryCounts()> counts)
-    : parts_(std::make_unique<Parts>(std::move(options), store, host, std::move(counts))) {}
+                       Authority& authority, std::function<DeliveryCounts()> counts)
+    : parts_(
+          std::make_unique<Parts>(std::move(options), store, host, authority, std::move(counts))) {}
 
 GrpcServer::~GrpcServer() {
   shutdown(std::chrono::milliseconds(0));
@@ -135,7 +138,7 @@ Result<std::string> GrpcServer::start() {
   if (!address) return address.error();
   // Both are switches of the process that builders look at.
   grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  if (parts_->options.has_reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   grpc::ServerBuilder builder;
   set_channel_arguments(builder);

@@ -9,6 +9,7 @@
 
 #include "eventstore/base/result.h"
 #include "eventstore/event_store.h"
+#include "gateway/delivery/authority.h"
 #include "gateway/delivery/session_host.h"
 
 namespace tidegate {
@@ -21,6 +22,8 @@ struct GrpcOptions {
   // Name and version of the libraries that other layers use, for GetStatus; this layer adds its
   // own.
   std::map<std::string, std::string> libraries = {};
+  // Whether anybody may ask what the services look like.
+  bool has_reflection = true;
 };
 
 // What GetStatus tells about delivery.
@@ -32,12 +35,13 @@ struct DeliveryCounts {
 
 // The gRPC listener: the services of tidegate.v1, health and reflection.
 //
-// The store and the host must outlive it. Its calls run on gRPC's threads, the store's read
-// threads and the appender; none of them ever waits for another. Thread: caller serialises.
+// The store, the host and the authority must outlive it. Its calls run on gRPC's threads, the
+// store's read threads and the appender; none of them ever waits for another. Thread: caller
+// serialises.
 class GrpcServer {
  public:
   // `counts` is called on any thread, also several at a time, until shutdown() has returned.
-  GrpcServer(GrpcOptions options, EventStore& store, SessionHost& host,
+  GrpcServer(GrpcOptions options, EventStore& store, SessionHost& host, Authority& authority,
              std::function<DeliveryCounts()> counts);
   // As shutdown() without patience.
   ~GrpcServer();

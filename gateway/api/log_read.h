@@ -23,6 +23,8 @@ class LogRead {
   // kBadPosition.
   static Result<LogRead> make(const v1::ReadRequest& request);
 
+  const Filter& filter() const { return filter_; }
+
   // Finds the two ends. kTrimmed, kHistoryMismatch, kDataLoss. The store must outlive this object.
   Status begin(const EventStore& store);
 

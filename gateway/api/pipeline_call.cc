@@ -10,6 +10,7 @@
 
 #include <google/protobuf/arena.h>
 
+#include "gateway/api/access.h"
 #include "gateway/api/error_details.h"
 #include "gateway/api/message_buffer.h"
 #include "gateway/api/publish_request.h"
@@ -32,9 +33,16 @@ class PipelineCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
  public:
   explicit PipelineCall(ApiState& state) : state_(state) {}
 
-  void start() {
+  void start(const grpc::CallbackServerContext& context) {
     self_ = shared_from_this();
-    if (!state_.drain.watch(self_)) end(draining_error());
+    auto principal = admit(state_.authority, context, Access::kPublish);
+    if (!principal) {
+      end(principal.error());
+    } else if (!state_.drain.watch(self_)) {
+      end(draining_error());
+    } else {
+      principal_ = *std::move(principal);
+    }
     pump();
   }
 
@@ -56,7 +64,7 @@ class PipelineCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   };
   enum class Action { kNone, kRead, kWrite, kFinish };
 
-  bool admit();
+  bool take_batch();
   bool submit();
   void admitted();
   void on_room();
@@ -72,6 +80,8 @@ class PipelineCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   ApiState& state_;
   std::shared_ptr<PipelineCall> self_;  // until OnDone
+
+  PrincipalRef principal_;  // null when the call was refused
 
   // Admission only.
   grpc::ByteBuffer request_;
@@ -106,12 +116,12 @@ void PipelineCall::OnReadDone(bool ok) {
     is_over = !ok || ending_ || is_cancelled_ || is_finished_;
     is_admitting_ = !is_over;
   }
-  if (!is_over && admit()) admitted();
+  if (!is_over && take_batch()) admitted();
   pump();
 }
 
 // True when the batch is dealt with and the next one may be read; false when it waits for room.
-bool PipelineCall::admit() {
+bool PipelineCall::take_batch() {
   // A batch has thousands of small parts, which all go at once.
   google::protobuf::Arena arena;
   auto& request = *google::protobuf::Arena::CreateMessage<v1::PublishPipelineRequest>(&arena);
@@ -124,10 +134,18 @@ bool PipelineCall::admit() {
     end(draining_error());
     return true;
   }
+  if (const Status good = check_still_good(state_.authority, *principal_); !good) {
+    end(good.error());
+    return true;
+  }
   const std::uint64_t slot = open_slot(request.batch(), bytes);
   auto append = to_append_request(request.request(), bytes);
   if (!append) {
     on_answered(slot, std::move(append).error());
+    return true;
+  }
+  if (const Status granted = principal_->check_publish(*append); !granted) {
+    on_answered(slot, granted.error());
     return true;
   }
   waiting_ = std::move(append).value();
@@ -297,9 +315,10 @@ void PipelineCall::take_answer() {
 
 }  // namespace
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_pipeline_call(ApiState& state) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_pipeline_call(
+    ApiState& state, const grpc::CallbackServerContext& context) {
   const auto call = std::make_shared<PipelineCall>(state);
-  call->start();
+  call->start(context);
   return call.get();
 }
 

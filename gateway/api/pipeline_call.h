@@ -15,6 +15,7 @@ inline constexpr std::size_t kPipelineBytesMax = 8 << 20;
 
 // Serves EventService.PublishPipeline. The reactor lives as long as the call and the appends that
 // it began. Thread: any (internally synchronised).
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_pipeline_call(ApiState& state);
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_pipeline_call(
+    ApiState& state, const grpc::CallbackServerContext& context);
 
 }  // namespace tidegate

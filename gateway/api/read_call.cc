@@ -3,8 +3,10 @@
 #include <atomic>
 #include <utility>
 
+#include "gateway/api/access.h"
 #include "gateway/api/error_details.h"
 #include "gateway/api/log_read.h"
+#include "gateway/api/refused_call.h"
 
 namespace tidegate {
 namespace {
@@ -69,19 +71,16 @@ class ReadCall final : public grpc::ServerWriteReactor<v1::ReadResponse> {
   std::atomic<bool> is_cancelled_{false};
 };
 
-// Ends at once.
-class RefusedRead final : public grpc::ServerWriteReactor<v1::ReadResponse> {
- public:
-  explicit RefusedRead(const Error& error) { Finish(to_grpc_status(error)); }
-  void OnDone() override { delete this; }
-};
-
 }  // namespace
 
-grpc::ServerWriteReactor<v1::ReadResponse>* start_read_call(ApiState& state,
-                                                            const v1::ReadRequest& request) {
+grpc::ServerWriteReactor<v1::ReadResponse>* start_read_call(
+    ApiState& state, const grpc::CallbackServerContext& context, const v1::ReadRequest& request) {
+  const auto principal = admit(state.authority, context, Access::kToken);
+  if (!principal) return new RefusedCall<v1::ReadResponse>(principal.error());
   auto read = LogRead::make(request);
-  if (!read) return new RefusedRead(read.error());
+  if (!read) return new RefusedCall<v1::ReadResponse>(read.error());
+  if (const Status granted = (*principal)->check_subscribe(read->filter()); !granted)
+    return new RefusedCall<v1::ReadResponse>(granted.error());
   return new ReadCall(state, std::move(read).value());
 }
 

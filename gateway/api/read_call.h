@@ -1,5 +1,6 @@
 #pragma once
 
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
 #include "gateway/api/api_state.h"
@@ -10,7 +11,7 @@ namespace tidegate {
 // Serves EventService.Read: every step runs on a read thread in turn with other readers, and the
 // next one begins when the message before it has been taken by gRPC. The reactor deletes itself.
 // Thread: any (internally synchronised).
-grpc::ServerWriteReactor<v1::ReadResponse>* start_read_call(ApiState& state,
-                                                            const v1::ReadRequest& request);
+grpc::ServerWriteReactor<v1::ReadResponse>* start_read_call(
+    ApiState& state, const grpc::CallbackServerContext& context, const v1::ReadRequest& request);
 
 }  // namespace tidegate

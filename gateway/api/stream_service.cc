@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "eventstore/filter.h"
+#include "gateway/api/access.h"
 #include "gateway/api/services.h"
 #include "gateway/api/start_place.h"
 #include "gateway/api/unary_call.h"
@@ -20,8 +21,8 @@ void set_stream(v1::Stream& out, const StreamInfo& info) {
   if (info.last_time_us) set_time(*out.mutable_last_time(), *info.last_time_us);
 }
 
-Status list_streams(const EventStore& store, const v1::ListStreamsRequest& request,
-                    v1::ListStreamsResponse& response) {
+Status list_streams(const EventStore& store, const Principal& principal,
+                    const v1::ListStreamsRequest& request, v1::ListStreamsResponse& response) {
   const auto page_size = to_page_size(request.page_size());
   if (!page_size) return page_size.error();
   for (const auto& [field, text] :
@@ -39,13 +40,20 @@ Status list_streams(const EventStore& store, const v1::ListStreamsRequest& reque
     streams->resize(*page_size);
     response.set_next_page_token(streams->back().name);
   }
-  for (const StreamInfo& info : *streams) set_stream(*response.add_streams(), info);
+  for (const StreamInfo& info : *streams) {
+    if (principal.may_see(info.name)) set_stream(*response.add_streams(), info);
+  }
   return {};
 }
 
-Status find_stream(const EventStore& store, const std::string& name, v1::Stream& out) {
+Status find_stream(const EventStore& store, const Principal& principal, const std::string& name,
+                   v1::Stream& out) {
   if (const Status valid = check_stream_name(name); !valid) {
     return field_error("name", valid.error().message);
+  }
+  if (!principal.may_see(name)) {
+    return Error{Code::kForbidden,
+                 fmt::format("the token does not permit to see stream '{}'", name)};
   }
   const auto info = store.stream_info(name);
   if (!info) return info.error();
@@ -55,30 +63,35 @@ Status find_stream(const EventStore& store, const std::string& name, v1::Stream&
 
 class StreamServiceImpl final : public v1::StreamService::CallbackService {
  public:
-  explicit StreamServiceImpl(EventStore& store) : store_(store) {}
+  explicit StreamServiceImpl(ApiState& state) : state_(state) {}
 
   grpc::ServerUnaryReactor* ListStreams(grpc::CallbackServerContext* context,
                                         const v1::ListStreamsRequest* request,
                                         v1::ListStreamsResponse* response) override {
-    return answer_on_replay_thread(context, store_,
-                                   [=, this] { return list_streams(store_, *request, *response); });
+    const auto who = admit(state_.authority, *context, Access::kToken);
+    if (!who) return finish_call(context, who.error());
+    return answer_on_replay_thread(context, state_.store, [=, this] {
+      return list_streams(state_.store, **who, *request, *response);
+    });
   }
   grpc::ServerUnaryReactor* GetStream(grpc::CallbackServerContext* context,
                                       const v1::GetStreamRequest* request,
                                       v1::GetStreamResponse* response) override {
-    return answer_on_replay_thread(context, store_, [=, this] {
-      return find_stream(store_, request->name(), *response->mutable_stream());
+    const auto who = admit(state_.authority, *context, Access::kToken);
+    if (!who) return finish_call(context, who.error());
+    return answer_on_replay_thread(context, state_.store, [=, this] {
+      return find_stream(state_.store, **who, request->name(), *response->mutable_stream());
     });
   }
 
  private:
-  EventStore& store_;
+  ApiState& state_;
 };
 
 }  // namespace
 
 std::unique_ptr<grpc::Service> make_stream_service(ApiState& state) {
-  return std::make_unique<StreamServiceImpl>(state.store);
+  return std::make_unique<StreamServiceImpl>(state);
 }
 
 }  // namespace tidegate

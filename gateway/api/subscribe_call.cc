@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "gateway/api/access.h"
 #include "gateway/api/error_details.h"
 #include "gateway/api/message_buffer.h"
 #include "gateway/delivery/limits.h"
@@ -58,7 +59,7 @@ class SubscribeCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
  public:
   explicit SubscribeCall(ApiState& state) : state_(state) {}
 
-  void start();
+  void start(const grpc::CallbackServerContext& context);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -97,14 +98,18 @@ class SubscribeCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   std::optional<grpc::Status> ending_;
 };
 
-void SubscribeCall::start() {
+void SubscribeCall::start(const grpc::CallbackServerContext& context) {
   self_ = shared_from_this();
   if (state_.drain.is_set()) {
     end(to_grpc_status(draining_error()));
     return;
   }
-  // Without configured authentication the principal is the empty one, which may do everything.
-  std::shared_ptr<RemoteSession> session = state_.host.open_remote(self_, Principal{});
+  auto principal = admit(state_.authority, context, Access::kToken);
+  if (!principal) {
+    end(to_grpc_status(principal.error()));
+    return;
+  }
+  std::shared_ptr<RemoteSession> session = state_.host.open_remote(self_, *std::move(principal));
   bool is_written = false;
   {
     const std::lock_guard lock(mutex_);
@@ -258,9 +263,10 @@ SubscribeCall::Action SubscribeCall::next_action() {
 
 }  // namespace
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_subscribe_call(ApiState& state) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_subscribe_call(
+    ApiState& state, const grpc::CallbackServerContext& context) {
   const auto call = std::make_shared<SubscribeCall>(state);
-  call->start();
+  call->start(context);
   return call.get();
 }
 

@@ -10,6 +10,7 @@ namespace tidegate {
 // Serves EventService.Subscribe: carries messages between the call and a session on an I/O loop,
 // without reading them. A session that closes ends the call with the status that its close code
 // means. Thread: any (internally synchronised).
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_subscribe_call(ApiState& state);
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_subscribe_call(
+    ApiState& state, const grpc::CallbackServerContext& context);
 
 }  // namespace tidegate

@@ -138,12 +138,20 @@ std::string encode(const v1::Published& op) {
       .done();
 }
 
-std::string encode(const v1::TokenExpiring& op) {
-  std::string expires;
-  if (is_valid_timestamp(op.expires().seconds(), op.expires().nanos())) {
-    append_timestamp(expires, op.expires().seconds(), op.expires().nanos());
+std::string timestamp_text(const google::protobuf::Timestamp& time) {
+  std::string text;
+  if (is_valid_timestamp(time.seconds(), time.nanos())) {
+    append_timestamp(text, time.seconds(), time.nanos());
   }
-  return ObjectWriter("token_expiring").text("expires", expires).done();
+  return text;
+}
+
+std::string encode(const v1::TokenExpiring& op) {
+  return ObjectWriter("token_expiring").text("expires", timestamp_text(op.expires())).done();
+}
+
+std::string encode(const v1::Refreshed& op) {
+  return ObjectWriter("refreshed").text("expires", timestamp_text(op.expires())).done();
 }
 
 std::string encode(const v1::ErrorReply& op) {
@@ -206,6 +214,8 @@ std::string encode_json(const v1::ServerMessage& message) {
       return encode_place("updated", message.updated());
     case v1::ServerMessage::kTokenExpiring:
       return encode(message.token_expiring());
+    case v1::ServerMessage::kRefreshed:
+      return encode(message.refreshed());
     case v1::ServerMessage::kError:
       return encode(message.error());
     case v1::ServerMessage::kClosing:

@@ -11,13 +11,16 @@
 namespace tidegate {
 
 LoopCore::LoopCore(LogAccess& log_access, const Clock& clock, const SessionLimits& session_limits,
-                   DeliveryProbe& observer, std::string server_name)
+                   DeliveryProbe& observer, const Authority& token_authority,
+                   std::string server_name)
     : log(log_access),
       limits(session_limits),
       probe(observer),
+      authority(token_authority),
       server(std::move(server_name)),
       clock_(clock),
       timers_(clock.steady_ms()),
+      revocations_(token_authority.revocations()),
       random_(static_cast<std::minstd_rand::result_type>(clock.wall_us())) {
   jump_to(log.head());
 }
@@ -157,6 +160,9 @@ void LoopCore::tick() {
     const std::int64_t next_ms = session.tick(now);
     timers_.set_no_later(session, next_ms);
   });
+  const std::uint64_t revocations = authority.revocations();
+  if (std::exchange(revocations_, revocations) == revocations) return;
+  for (SessionCore* session : sessions_) session->check_revoked();
 }
 
 void LoopCore::tick_no_later(SessionCore& session, std::int64_t due_ms) {
@@ -183,13 +189,13 @@ std::uint32_t LoopCore::reconnect_after_ms() {
 // ----------------------------------------------------------------------------------- DeliveryLoop
 
 DeliveryLoop::DeliveryLoop(LogAccess& log, const Clock& clock, const SessionLimits& limits,
-                           DeliveryProbe& probe, std::string server)
-    : core_(std::make_shared<LoopCore>(log, clock, limits, probe, std::move(server))) {}
+                           DeliveryProbe& probe, const Authority& authority, std::string server)
+    : core_(std::make_shared<LoopCore>(log, clock, limits, probe, authority, std::move(server))) {}
 
 DeliveryLoop::~DeliveryLoop() = default;
 
 std::unique_ptr<Session> DeliveryLoop::open(Transport& transport, WireForm form,
-                                            Principal principal, std::string connection) {
+                                            PrincipalRef principal, std::string connection) {
   auto core = std::make_shared<SessionCore>(*core_, transport, form, std::move(principal),
                                             std::move(connection));
   core->begin();

@@ -7,6 +7,7 @@
 
 #include "eventstore/base/clock.h"
 #include "eventstore/segment.h"
+#include "gateway/delivery/authority.h"
 #include "gateway/delivery/limits.h"
 #include "gateway/delivery/log_access.h"
 #include "gateway/delivery/principal.h"
@@ -28,14 +29,14 @@ class DeliveryLoop {
   // The references must outlive the loop; its sessions must be destroyed before it. `server` is the
   // name and version told in `welcome`.
   DeliveryLoop(LogAccess& log, const Clock& clock, const SessionLimits& limits,
-               DeliveryProbe& probe, std::string server);
+               DeliveryProbe& probe, const Authority& authority, std::string server);
   ~DeliveryLoop();
   DeliveryLoop(const DeliveryLoop&) = delete;
   DeliveryLoop& operator=(const DeliveryLoop&) = delete;
 
   // Begins a session and sends `welcome`. `transport` must outlive the session. `connection` is its
   // name in `welcome` and logs. While draining: sends `closing` and closes.
-  std::unique_ptr<Session> open(Transport& transport, WireForm form, Principal principal,
+  std::unique_ptr<Session> open(Transport& transport, WireForm form, PrincipalRef principal,
                                 std::string connection);
 
   // The head moved, or the last call returned true: dispatches a bounded number of events to live
@@ -43,7 +44,7 @@ class DeliveryLoop {
   // again after other work of the loop.
   bool dispatch();
 
-  // Heartbeats, position messages, stuck writes, drain. Call it about every 250 ms.
+  // Heartbeats, position messages, stuck writes, ends of tokens, drain. Call it about every 250 ms.
   void tick();
 
   // Tells every session `closing` and closes it with 1012, spread at random over `spread_ms` (by

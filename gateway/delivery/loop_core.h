@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "eventstore/base/clock.h"
+#include "gateway/delivery/authority.h"
 #include "gateway/delivery/interest_index.h"
 #include "gateway/delivery/limits.h"
 #include "gateway/delivery/log_access.h"
@@ -24,7 +25,7 @@ class SessionCore;
 class LoopCore : public std::enable_shared_from_this<LoopCore> {
  public:
   LoopCore(LogAccess& log_access, const Clock& clock, const SessionLimits& session_limits,
-           DeliveryProbe& observer, std::string server_name);
+           DeliveryProbe& observer, const Authority& token_authority, std::string server_name);
   ~LoopCore();
   LoopCore(const LoopCore&) = delete;
   LoopCore& operator=(const LoopCore&) = delete;
@@ -39,6 +40,7 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
 
   // --- for sessions and subscriptions ---
   std::int64_t now_ms() const { return clock_.steady_ms(); }
+  std::int64_t wall_ms() const { return clock_.wall_us() / 1000; }
   std::uint64_t next_number() { return ++last_number_; }
   bool is_draining() const { return draining_; }
   // What a client should wait before it connects again.
@@ -60,6 +62,7 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   LogAccess& log;
   const SessionLimits limits;
   DeliveryProbe& probe;
+  const Authority& authority;
   const std::string server;
   InterestIndex index;
 
@@ -93,6 +96,7 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   bool scheduled_ = false;
   bool draining_ = false;
   std::int64_t drain_spread_ms_ = 0;
+  std::uint64_t revocations_;  // up to which the sessions were asked about
   std::uint64_t last_number_ = 0;
   // For spreading only: nothing depends on it being unpredictable.
   std::minstd_rand random_;

@@ -1,20 +1,49 @@
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#include "eventstore/append.h"
+#include "eventstore/base/result.h"
+#include "eventstore/filter.h"
 
 namespace tidegate {
 
-// Who a session belongs to: the owner of its cursors, and what it may do.
-//
-// Made in two places: NetServer::Impl::serve for a WebSocket, SubscribeCall::start for gRPC. There
-// is no authentication yet, so both make this default: the empty subject, everything permitted; and
-// nobody asks for is_admin. Authentication begins in those two places. Other gRPC calls have no
-// principal: each is permitted, and CursorService works on the cursors of the empty subject
-// (`kOwner` in cursor_service.cc). Thread: immutable.
+// Who a session or a call belongs to, and what it may do. Made by an Authority from a token, or
+// `unrestricted` where no authentication is configured. The default may do nothing.
+// Thread: immutable.
 struct Principal {
+  // Whose cursors its are: two issuers may know the same subject. Empty without authentication.
+  std::string owner;
   std::string subject;
-  bool may_publish = true;
-  bool is_admin = true;
+  // What revocations name; empty or 0 when the token does not say.
+  std::string token_id;
+  std::int64_t issued_at_s = 0;
+  // From then on it may do nothing more. Unix time; 0: never.
+  std::int64_t expires_s = 0;
+
+  std::vector<Pattern> subscribe;
+  std::vector<Pattern> publish;
+  bool is_admin = false;
+  // Development mode: everything, reserved streams included.
+  bool is_unrestricted = false;
+
+  static std::shared_ptr<const Principal> unrestricted();
+
+  // Each of the filter's patterns must be within the grants. kForbidden names the first that is
+  // not.
+  Status check_subscribe(const Filter& filter) const;
+  // Every stream must be within the grants, and those that its checks tell about may be seen.
+  Status check_publish(const AppendRequest& request) const;
+  // Whether it may know about this stream.
+  bool may_see(std::string_view stream) const;
+  // Anything at all.
+  bool may_publish() const { return is_unrestricted || !publish.empty(); }
 };
+
+using PrincipalRef = std::shared_ptr<const Principal>;
 
 }  // namespace tidegate

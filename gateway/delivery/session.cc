@@ -26,8 +26,8 @@ void Session::on_written() {
   core_->on_written();
 }
 
-SessionCore::SessionCore(LoopCore& loop, Transport& transport, WireForm form, Principal principal,
-                         std::string connection)
+SessionCore::SessionCore(LoopCore& loop, Transport& transport, WireForm form,
+                         PrincipalRef principal, std::string connection)
     : loop_(loop),
       transport_(transport),
       form_(form),
@@ -35,7 +35,9 @@ SessionCore::SessionCore(LoopCore& loop, Transport& transport, WireForm form, Pr
       connection_(std::move(connection)),
       log_id_(loop.log.log_id()),
       sent_ms_(loop.now_ms()),
-      tokens_(loop.limits.messages_per_second, loop.limits.messages_burst, loop.now_ms()) {}
+      tokens_(loop.limits.messages_per_second, loop.limits.messages_burst, loop.now_ms()) {
+  note_expiry();
+}
 
 SessionCore::~SessionCore() = default;
 
@@ -67,8 +69,8 @@ v1::ServerMessage SessionCore::welcome() const {
   welcome.set_server(loop_.server);
   v1::Limits& shown = *welcome.mutable_limits();
   shown.set_event_bytes(limits.event_bytes);
-  shown.set_message_bytes(principal_.may_publish ? limits.message_bytes_publisher
-                                                 : limits.message_bytes);
+  shown.set_message_bytes(principal_->may_publish() ? limits.message_bytes_publisher
+                                                    : limits.message_bytes);
   shown.set_subscriptions(limits.subscriptions);
   shown.set_patterns(limits.patterns);
   shown.set_types(limits.types);
@@ -96,7 +98,7 @@ bool SessionCore::is_exempt(const v1::ClientMessage& message) const {
     case v1::ClientMessage::kPong:
       return true;
     case v1::ClientMessage::kPublish:
-      return principal_.may_publish;
+      return principal_->may_publish();
     default:
       return false;
   }
@@ -124,7 +126,7 @@ void SessionCore::handle(const v1::ClientMessage& message) {
     case v1::ClientMessage::kPublish:
       return on_publish(message.publish());
     case v1::ClientMessage::kRefresh:
-      return reply_error({Code::kUnsupported, "this gateway has no authentication to refresh"}, {});
+      return on_refresh(message.refresh());
     case v1::ClientMessage::kPing: {
       v1::ServerMessage pong;
       pong.mutable_pong();
@@ -138,7 +140,7 @@ void SessionCore::handle(const v1::ClientMessage& message) {
 }
 
 void SessionCore::refuse(const Error& error, const ReplyTo& reply_to) {
-  const bool is_publish = !reply_to.request.empty() && principal_.may_publish;
+  const bool is_publish = !reply_to.request.empty() && principal_->may_publish();
   if (is_publish && error.code != Code::kBadMessage) {
     publishes_.push_back({loop_.next_number(), reply_to.request, Result<AppendResult>(error)});
     answer_publishes();
@@ -291,6 +293,7 @@ void SessionCore::fall_behind() {
 
 std::int64_t SessionCore::tick(std::int64_t now_ms) {
   if (closed_) return now_ms + loop_.limits.heartbeat_ms;
+  if (tick_token(now_ms)) return now_ms + loop_.limits.heartbeat_ms;
   if (writing_) tick_write(now_ms);
   for (const auto& subscription : subscriptions_) subscription->tick(now_ms);
   if (drain_at_ms_ && now_ms >= *drain_at_ms_ && !finish_) send_closing();
@@ -303,6 +306,7 @@ std::int64_t SessionCore::next_tick_ms(std::int64_t now_ms) const {
   std::int64_t next_ms = sent_ms_ + loop_.limits.heartbeat_ms;
   if (writing_) next_ms = now_ms;
   if (drain_at_ms_ && !finish_) next_ms = std::min(next_ms, *drain_at_ms_);
+  if (token_) next_ms = std::min(next_ms, token_->is_told ? token_->ends_ms : token_->tell_ms);
   for (const auto& subscription : subscriptions_)
     next_ms = std::min(next_ms, subscription->next_tick_ms(now_ms));
   return next_ms;

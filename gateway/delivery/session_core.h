@@ -32,11 +32,12 @@ namespace tidegate {
 //   session_ops.cc        what each operation of the peer does
 //   session_log.cc        what the log answers: places found, gaps, reads, cursors
 //   session_publish.cc    publishing
+//   session_token.cc      the end of the peer's token, and a new one
 //
 // Thread: I/O loop only. Callbacks of the log hold it weakly and find subscriptions by number.
 class SessionCore : public std::enable_shared_from_this<SessionCore>, public TimerPlace {
  public:
-  SessionCore(LoopCore& loop, Transport& transport, WireForm form, Principal principal,
+  SessionCore(LoopCore& loop, Transport& transport, WireForm form, PrincipalRef principal,
               std::string connection);
   ~SessionCore();
   SessionCore(const SessionCore&) = delete;
@@ -57,6 +58,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   std::int64_t tick(std::int64_t now_ms);
   void drain_at(std::int64_t when_ms);
   void fall_behind();
+  // Somebody was revoked.
+  void check_revoked();
   std::size_t loop_slot = 0;
   bool is_ready = false;
 
@@ -83,6 +86,13 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
     std::uint64_t number = 0;
     std::string request;
     std::optional<Result<AppendResult>> answer;
+  };
+  // When the peer's token ends. By the steady clock: a jump of the wall clock neither ends nor
+  // prolongs it.
+  struct TokenEnd {
+    std::int64_t tell_ms = 0;
+    std::int64_t ends_ms = 0;
+    bool is_told = false;
   };
   enum class Served : std::uint8_t { kSent, kTold, kNothing, kOutOfRecords };
 
@@ -145,10 +155,16 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   void answer_publishes();
   void answer(const Publish& publish);
 
+  // session_token.cc
+  void on_refresh(const v1::RefreshOp& op);
+  void note_expiry();
+  // True when the token has ended, and the session with it.
+  bool tick_token(std::int64_t now_ms);
+
   LoopCore& loop_;
   Transport& transport_;
   const WireForm form_;
-  const Principal principal_;
+  PrincipalRef principal_;
   const std::string connection_;
   const LogId log_id_;
   bool has_ended_ = false;
@@ -164,6 +180,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   std::optional<Finish> finish_;
   bool closed_ = false;
   std::optional<std::int64_t> drain_at_ms_;
+  std::optional<TokenEnd> token_;
 
   TokenBucket tokens_;
   std::uint32_t bad_messages_ = 0;

@@ -39,7 +39,7 @@ class SessionHost {
  public:
   virtual ~SessionHost() = default;
   virtual std::unique_ptr<RemoteSession> open_remote(std::shared_ptr<RemotePeer> peer,
-                                                     Principal principal) = 0;
+                                                     PrincipalRef principal) = 0;
 };
 
 }  // namespace tidegate

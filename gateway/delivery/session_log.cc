@@ -34,27 +34,26 @@ void SessionCore::open_at(Subscription& subscription, StartPlace place, bool wit
   const std::uint64_t number = subscription.number();
   OpenSubscription request{subscription.filter(), place, {}, {}, {}};
   if (with_cursor && !subscription.cursor().name.empty()) {
-    request.owner = principal_.subject;
+    request.owner = principal_->owner;
     request.cursor = subscription.cursor().name;
     request.taken_over = [weak = weak_from_this(), number] {
       if (const auto self = weak.lock()) self->on_taken_over(number);
     };
   }
-  loop_.log.open(
-      std::move(request),
-      [weak = weak_from_this(), loop = loop_.weak_from_this(), number, asked = place, with_cursor,
-       owner = principal_.subject, cursor = request.cursor](Result<OpenedSubscription> opened) {
-        const auto self = weak.lock();
-        if (self && self->find(number) != nullptr) {
-          self->on_opened(number, asked, with_cursor, std::move(opened));
-          return;
-        }
-        // Nobody waits for it any more; the cursor is not to stay open.
-        const auto alive = loop.lock();
-        if (alive && opened && !cursor.empty()) {
-          alive->log.close_cursor(owner, cursor, opened->generation);
-        }
-      });
+  loop_.log.open(std::move(request), [weak = weak_from_this(), loop = loop_.weak_from_this(),
+                                      number, asked = place, with_cursor, owner = principal_->owner,
+                                      cursor = request.cursor](Result<OpenedSubscription> opened) {
+    const auto self = weak.lock();
+    if (self && self->find(number) != nullptr) {
+      self->on_opened(number, asked, with_cursor, std::move(opened));
+      return;
+    }
+    // Nobody waits for it any more; the cursor is not to stay open.
+    const auto alive = loop.lock();
+    if (alive && opened && !cursor.empty()) {
+      alive->log.close_cursor(owner, cursor, opened->generation);
+    }
+  });
 }
 
 void SessionCore::on_opened(std::uint64_t number, const StartPlace& asked, bool with_cursor,
@@ -230,7 +229,7 @@ void SessionCore::on_read(std::uint64_t number, std::uint64_t read, Result<ReadC
 
 void SessionCore::send_acknowledgement(Subscription& subscription, Subscription::Claim claim) {
   subscription.is_acknowledging = true;
-  CursorAck ack{principal_.subject, subscription.cursor().name, subscription.cursor().generation,
+  CursorAck ack{principal_->owner, subscription.cursor().name, subscription.cursor().generation,
                 claim.sequence, claim.position};
   loop_.log.acknowledge(std::move(ack), [weak = weak_from_this(), number = subscription.number()](
                                             Result<Position> position) {

@@ -55,6 +55,9 @@ void SessionCore::on_subscribe(const v1::SubscribeOp& op) {
   }
   auto request = check_subscribe(op, limits);
   if (!request) return reply_error(request.error(), op.id());
+  if (Status granted = principal_->check_subscribe(request->settings.filter); !granted) {
+    return reply_error(granted.error(), op.id());
+  }
   request->settings.number = loop_.next_number();
   subscriptions_.push_back(std::make_unique<Subscription>(*this, std::move(request->settings)));
   open_at(*subscriptions_.back(), std::move(request->place), true);
@@ -82,7 +85,7 @@ void SessionCore::remove(Subscription& subscription) {
     if (subscription.next_claim) {
       send_acknowledgement(subscription, *std::exchange(subscription.next_claim, std::nullopt));
     }
-    loop_.log.close_cursor(principal_.subject, cursor.name, cursor.generation);
+    loop_.log.close_cursor(principal_->owner, cursor.name, cursor.generation);
   }
   if (subscription.is_indexed) {
     loop_.index.remove(subscription.number(), subscription.filter());
@@ -134,6 +137,9 @@ void SessionCore::on_update(const v1::UpdateOp& op) {
   if (subscription == nullptr) return;
   auto filter = check_update(op);
   if (!filter) return reply_error(filter.error(), op.id());
+  if (Status granted = principal_->check_subscribe(*filter); !granted) {
+    return reply_error(granted.error(), op.id());
+  }
   if (subscription->is_indexed) {
     loop_.index.remove(subscription->number(), subscription->filter());
     loop_.index.add(subscription->number(), *subscription, *filter);

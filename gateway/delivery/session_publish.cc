@@ -10,11 +10,11 @@ void SessionCore::on_publish(const v1::PublishOp& op) {
   }
   const std::uint64_t number = loop_.next_number();
   publishes_.push_back({number, op.request(), std::nullopt});
-  if (!principal_.may_publish) {
-    return on_published(number, Error{Code::kForbidden, "this connection may not publish"});
-  }
   auto request = check_publish(op);
   if (!request) return on_published(number, std::move(request).error());
+  if (Status granted = principal_->check_publish(*request); !granted) {
+    return on_published(number, granted.error());
+  }
   loop_.log.publish(*std::move(request),
                     [weak = weak_from_this(), number](Result<AppendResult> answer) {
                       const auto self = weak.lock();

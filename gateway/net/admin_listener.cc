@@ -51,9 +51,12 @@ std::string live_page(bool is_alive) {
 struct AdminListener::Impl {
   void accepted(int fd);
   std::string page(const HttpRequest& request) const;
+  Status admit(const HttpRequest& request) const;
   void run();
 
   ListenAddress address;
+  bool is_local_only = true;
+  const Authority* authority = nullptr;
   AdminPages pages;
   boost::asio::io_context context{1};
   std::shared_ptr<Acceptor> acceptor;
@@ -74,9 +77,11 @@ void AdminListener::Impl::accepted(int fd) {
 }
 
 std::string AdminListener::Impl::page(const HttpRequest& request) const {
+  if (request.count("Host") != 1)
+    return http_answer(HttpRefusal{400, "exactly one Host is needed"});
   // A page of the web may reach this listener as well, by a name that it points here.
-  if (request.count("Host") != 1 || !is_loopback_authority(request.value("Host"))) {
-    return http_answer(HttpRefusal{403, "exactly one Host is needed, and it must be this machine"});
+  if (is_local_only && !is_loopback_authority(request.value("Host"))) {
+    return http_answer(HttpRefusal{403, "the Host must be this machine"});
   }
   const std::string_view path =
       std::string_view(request.target).substr(0, request.target.find('?'));
@@ -86,7 +91,23 @@ std::string AdminListener::Impl::page(const HttpRequest& request) const {
   if (request.method != "GET") return http_answer(HttpRefusal{405, "only GET", "Allow: GET"});
   if (path == "/livez") return live_page(pages.is_alive());
   if (path == "/readyz") return ready_page(pages.readiness());
+  if (const Status allowed = admit(request); !allowed) {
+    const Error& error = allowed.error();
+    return http_answer(error.code == Code::kUnauthenticated
+                           ? unauthorized(error.message)
+                           : HttpRefusal{code_info(error.code).http_status, error.message});
+  }
   return http_answer(200, "text/plain; version=0.0.4; charset=utf-8", pages.metrics());
+}
+
+Status AdminListener::Impl::admit(const HttpRequest& request) const {
+  const auto token = request.count("Authorization") == 1
+                         ? bearer_token(request.value("Authorization"))
+                         : std::nullopt;
+  const auto principal = token ? authority->authenticate(*token) : authority->anonymous();
+  if (!principal) return principal.error();
+  if ((*principal)->is_admin) return {};
+  return Error{Code::kForbidden, "the token does not permit administration"};
 }
 
 void AdminListener::Impl::run() {
@@ -99,9 +120,12 @@ void AdminListener::Impl::run() {
   }
 }
 
-AdminListener::AdminListener(ListenAddress address, AdminPages pages)
+AdminListener::AdminListener(ListenAddress address, bool is_local_only, const Authority& authority,
+                             AdminPages pages)
     : impl_(std::make_unique<Impl>()) {
   impl_->address = std::move(address);
+  impl_->is_local_only = is_local_only;
+  impl_->authority = &authority;
   impl_->pages = std::move(pages);
 }
 

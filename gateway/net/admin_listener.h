@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "eventstore/base/result.h"
+#include "gateway/delivery/authority.h"
 #include "gateway/net/listen_socket.h"
 
 namespace tidegate {
@@ -25,10 +26,13 @@ struct AdminPages {
 
 // Plain HTTP for operators, on a thread of its own so that it answers when the I/O loops do not:
 // GET /livez, /readyz (503 with reasons when not) and /metrics. At most 64 connections at a time,
-// one request each. Thread: caller serialises.
+// one request each. Where a token is needed /metrics asks for one with the admin grant; /livez and
+// /readyz, which orchestrators call, do not. Thread: caller serialises.
 class AdminListener {
  public:
-  AdminListener(ListenAddress address, AdminPages pages);
+  // `authority` must outlive it.
+  AdminListener(ListenAddress address, bool is_local_only, const Authority& authority,
+                AdminPages pages);
   // Joins the thread; requests under way are cut.
   ~AdminListener();
   AdminListener(const AdminListener&) = delete;

@@ -25,6 +25,8 @@ std::string_view trimmed(std::string_view text) {
 
 std::string_view code_of(int status) {
   switch (status) {
+    case 401:
+      return "unauthenticated";
     case 403:
       return "forbidden";
     case 404:

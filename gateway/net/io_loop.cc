@@ -57,7 +57,8 @@ struct IoLoop::Impl {
         mailbox(std::make_shared<Mailbox>(context)),
         access(setup.store,
                [box = mailbox](std::function<void()> task) { box->post(std::move(task)); }),
-        delivery(access, setup.clock, setup.limits, setup.delivery_probe, setup.server),
+        delivery(access, setup.clock, setup.limits, setup.delivery_probe, setup.authority,
+                 setup.server),
         timer(context),
         timers(setup.clock.steady_ms()),
         ticked_ms(setup.clock.steady_ms()) {}

@@ -9,6 +9,7 @@
 
 #include "eventstore/base/clock.h"
 #include "eventstore/event_store.h"
+#include "gateway/delivery/authority.h"
 #include "gateway/delivery/delivery_loop.h"
 #include "gateway/delivery/limits.h"
 #include "gateway/delivery/probe.h"
@@ -28,6 +29,7 @@ struct IoLoopSetup {
   SessionLimits limits;
   DeliveryProbe& delivery_probe;
   NetProbe& net_probe;
+  const Authority& authority;
   std::string server;   // name and version told in `welcome`
   unsigned number = 0;  // from 0; of metrics and connection names
 };

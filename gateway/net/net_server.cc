@@ -20,18 +20,27 @@ namespace {
 
 constexpr std::string_view kRetryAfter = "Retry-After: 5";
 
+// What a request may have, and for whom.
+struct Admitted {
+  Upgrade upgrade;
+  PrincipalRef principal;
+};
+
 }  // namespace
 
 struct NetServer::Impl {
   void accepted(int fd);
   void serve(IoLoop& loop, int fd);
-  HttpDecision decide(const HttpRequest& request, std::optional<Upgrade>& upgrade);
+  HttpDecision decide(const HttpRequest& request, std::optional<Admitted>& admitted);
+  std::variant<Admitted, HttpRefusal> admit(const HttpRequest& request);
+  std::size_t connections() const;
   IoLoop& next_loop() {
     return *loops[next.fetch_add(1, std::memory_order_relaxed) % loops.size()];
   }
 
   NetOptions options;
   NetProbe& net_probe;
+  const Authority& authority;
   std::atomic<std::size_t> next{0};
   std::atomic<std::size_t> pending{0};  // connections whose request is not finished
   std::atomic<bool> is_draining{false};
@@ -55,44 +64,67 @@ void NetServer::Impl::accepted(int fd) {
 void NetServer::Impl::serve(IoLoop& loop, int fd) {
   const bool is_v6 = options.http.is_v6;
   // What `decide` found, for `hand_on`.
-  const auto upgrade = std::make_shared<std::optional<Upgrade>>();
+  const auto admitted = std::make_shared<std::optional<Admitted>>();
   HttpHandler handler;
-  handler.decide = [this, upgrade](const HttpRequest& request) {
-    return decide(request, *upgrade);
+  handler.decide = [this, admitted](const HttpRequest& request) {
+    return decide(request, *admitted);
   };
-  handler.hand_on = [&loop, upgrade, is_v6](int socket_fd) {
-    accept_websocket(loop, {socket_fd, is_v6, **std::move(upgrade), Principal{}});
+  handler.hand_on = [&loop, admitted, is_v6](int socket_fd) {
+    auto& [upgrade, principal] = **admitted;
+    accept_websocket(loop, {socket_fd, is_v6, std::move(upgrade), std::move(principal)});
   };
   handler.refused = [this](int status) { net_probe.request_refused(status); };
   handler.done = [this] { pending.fetch_sub(1, std::memory_order_relaxed); };
   serve_http(loop.context(), fd, is_v6, std::move(handler));
 }
 
-HttpDecision NetServer::Impl::decide(const HttpRequest& request, std::optional<Upgrade>& upgrade) {
-  auto checked = check_upgrade(request);
-  if (auto* good = std::get_if<Upgrade>(&checked)) {
-    std::size_t open = 0;
-    for (const auto& loop : loops) open += loop->connections();
-    if (!is_draining.load(std::memory_order_relaxed) && open < options.connections_max) {
-      upgrade = std::move(*good);
-      return std::nullopt;
-    }
-    checked =
-        HttpRefusal{503, "no more connections are taken at the moment", std::string(kRetryAfter)};
+HttpDecision NetServer::Impl::decide(const HttpRequest& request,
+                                     std::optional<Admitted>& admitted) {
+  auto checked = admit(request);
+  if (auto* good = std::get_if<Admitted>(&checked)) {
+    admitted = std::move(*good);
+    return std::nullopt;
   }
   const HttpRefusal& refusal = std::get<HttpRefusal>(checked);
   net_probe.request_refused(refusal.status);
   return http_answer(refusal);
 }
 
+std::variant<Admitted, HttpRefusal> NetServer::Impl::admit(const HttpRequest& request) {
+  auto checked = check_upgrade(request, options.upgrade);
+  if (auto* refusal = std::get_if<HttpRefusal>(&checked)) return std::move(*refusal);
+  auto& upgrade = std::get<Upgrade>(checked);
+  // Before the signature is checked, which costs more than anything else here.
+  if (is_draining.load(std::memory_order_relaxed) || connections() >= options.connections_max) {
+    return HttpRefusal{503, "no more connections are taken at the moment",
+                       std::string(kRetryAfter)};
+  }
+  const std::string token = std::exchange(upgrade.token, {});
+  auto principal = token.empty() ? authority.anonymous() : authority.authenticate(token);
+  if (principal) return Admitted{std::move(upgrade), *std::move(principal)};
+  const Error& error = principal.error();
+  if (error.code == Code::kUnauthenticated) return unauthorized(error.message);
+  return HttpRefusal{code_info(error.code).http_status, error.message,
+                     code_info(error.code).retryable ? std::string(kRetryAfter) : ""};
+}
+
+std::size_t NetServer::Impl::connections() const {
+  std::size_t open = 0;
+  for (const auto& loop : loops) open += loop->connections();
+  return open;
+}
+
 NetServer::NetServer(EventStore& store, const Clock& clock, DeliveryProbe& delivery_probe,
-                     NetProbe& net_probe, NetOptions options)
-    : impl_(new Impl{
-          .options = std::move(options), .net_probe = net_probe, .acceptor = {}, .loops = {}}) {
+                     NetProbe& net_probe, const Authority& authority, NetOptions options)
+    : impl_(new Impl{.options = std::move(options),
+                     .net_probe = net_probe,
+                     .authority = authority,
+                     .acceptor = {},
+                     .loops = {}}) {
   for (unsigned number = 0; number < std::max(1U, impl_->options.io_threads); ++number) {
     impl_->loops.push_back(
         std::make_unique<IoLoop>(IoLoopSetup{store, clock, impl_->options.limits, delivery_probe,
-                                             net_probe, impl_->options.server, number}));
+                                             net_probe, authority, impl_->options.server, number}));
   }
 }
 
@@ -116,7 +148,7 @@ Result<std::string> NetServer::start() {
 }
 
 std::unique_ptr<RemoteSession> NetServer::open_remote(std::shared_ptr<RemotePeer> peer,
-                                                      Principal principal) {
+                                                      PrincipalRef principal) {
   return open_remote_session(impl_->next_loop(), std::move(peer), std::move(principal));
 }
 
@@ -131,9 +163,7 @@ void NetServer::drain(std::int64_t spread_ms) {
 }
 
 std::size_t NetServer::connections() const {
-  std::size_t sum = 0;
-  for (const auto& loop : impl_->loops) sum += loop->connections();
-  return sum;
+  return impl_->connections();
 }
 
 std::int64_t NetServer::stalled_ms() const {

@@ -7,11 +7,13 @@
 
 #include "eventstore/base/result.h"
 #include "eventstore/event_store.h"
+#include "gateway/delivery/authority.h"
 #include "gateway/delivery/limits.h"
 #include "gateway/delivery/probe.h"
 #include "gateway/delivery/session_host.h"
 #include "gateway/net/listen_socket.h"
 #include "gateway/net/net_probe.h"
+#include "gateway/net/upgrade.h"
 
 namespace tidegate {
 
@@ -24,6 +26,7 @@ struct NetOptions {
   // WebSocket connections; more are answered with 503 and Retry-After.
   std::size_t connections_max = 10'000;
   SessionLimits limits;
+  UpgradeRules upgrade;
   std::string server;  // name and version told in `welcome`
 };
 
@@ -38,7 +41,7 @@ class NetServer final : public SessionHost {
  public:
   // The references must outlive it.
   NetServer(EventStore& store, const Clock& clock, DeliveryProbe& delivery_probe,
-            NetProbe& net_probe, NetOptions options);
+            NetProbe& net_probe, const Authority& authority, NetOptions options);
   // Resets what is still connected and joins the threads. Handles of remote sessions must be gone.
   ~NetServer() override;
 
@@ -47,7 +50,7 @@ class NetServer final : public SessionHost {
   Result<std::string> start();
 
   std::unique_ptr<RemoteSession> open_remote(std::shared_ptr<RemotePeer> peer,
-                                             Principal principal) override;
+                                             PrincipalRef principal) override;
 
   // Closes the listener and tells every session to close, spread over `spread_ms`.
   void drain(std::int64_t spread_ms);

@@ -30,7 +30,7 @@ class RemoteConnection final : public Connection,
     is_paused_ = true;
   }
 
-  void start(Principal principal) {
+  void start(PrincipalRef principal) {
     if (is_gone_) return;
     began_ms_ = loop_.clock().steady_ms();
     loop_.probe().connection_opened(kTransport);
@@ -133,7 +133,7 @@ class RemoteHandle final : public RemoteSession {
 }  // namespace
 
 std::unique_ptr<RemoteSession> open_remote_session(IoLoop& loop, std::shared_ptr<RemotePeer> peer,
-                                                   Principal principal) {
+                                                   PrincipalRef principal) {
   auto connection = std::make_shared<RemoteConnection>(loop, peer);
   loop.post([connection, principal = std::move(principal)] { connection->start(principal); });
   return std::make_unique<RemoteHandle>(loop, std::move(connection));

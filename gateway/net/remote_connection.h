@@ -14,6 +14,6 @@ class IoLoop;
 // While more than 4 MiB of the peer's messages wait for the loop, the peer is told not to read.
 // Thread: any (internally synchronised).
 std::unique_ptr<RemoteSession> open_remote_session(IoLoop& loop, std::shared_ptr<RemotePeer> peer,
-                                                   Principal principal);
+                                                   PrincipalRef principal);
 
 }  // namespace tidegate

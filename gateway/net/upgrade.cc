@@ -8,6 +8,7 @@
 
 #include "eventstore/base/check.h"
 #include "eventstore/base/text.h"
+#include "gateway/delivery/authority.h"
 
 namespace tidegate {
 namespace {
@@ -17,6 +18,8 @@ using Refusal = std::optional<HttpRefusal>;
 constexpr std::string_view kPath = "/v1/ws";
 constexpr std::string_view kJson = "tidegate.v1.json";
 constexpr std::string_view kProto = "tidegate.v1.proto";
+constexpr std::string_view kBearer = "bearer.";
+constexpr std::string_view kQueryToken = "access_token";
 
 bool is_base64_char(char c) {
   return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
@@ -78,23 +81,32 @@ bool has_token(const HttpRequest& request, std::string_view name, std::string_vi
   });
 }
 
+Refusal check_origin(const HttpRequest& request, const UpgradeRules& rules) {
+  if (request.count("Origin") == 0) return std::nullopt;
+  if (request.count("Origin") > 1) return HttpRefusal{403, "at most one Origin"};
+  const std::string_view origin = request.value("Origin");
+  if (rules.is_local_only) {
+    if (is_loopback_origin(origin)) return std::nullopt;
+    return HttpRefusal{403, "without authentication only pages of this machine may connect"};
+  }
+  const auto& allowed = rules.allowed_origins;
+  if (std::find(allowed.begin(), allowed.end(), origin) != allowed.end()) return std::nullopt;
+  return HttpRefusal{403, "pages of this Origin may not connect: see http.allowed_origins"};
+}
+
 // Who asks, and whether the request is one at all.
-Refusal check_request(const HttpRequest& request) {
+Refusal check_request(const HttpRequest& request, const UpgradeRules& rules) {
   if (request.count("Host") != 1) return HttpRefusal{400, "exactly one Host is needed"};
   if (!request.target.starts_with('/')) return HttpRefusal{400, "the target must be a path"};
   if (request.count("Content-Length") + request.count("Transfer-Encoding") > 0) {
     return HttpRefusal{400, "the request must have no body"};
   }
-  if (!is_loopback_authority(request.value("Host"))) {
+  if (rules.is_local_only && !is_loopback_authority(request.value("Host"))) {
     return HttpRefusal{
         403,
         "without authentication the Host must be this machine (localhost, 127.0.0.1 or [::1])"};
   }
-  if (request.count("Origin") > 1) return HttpRefusal{403, "at most one Origin"};
-  if (request.count("Origin") == 1 && !is_loopback_origin(request.value("Origin"))) {
-    return HttpRefusal{403, "without authentication only pages of this machine may connect"};
-  }
-  return std::nullopt;
+  return check_origin(request, rules);
 }
 
 Refusal check_websocket(const HttpRequest& request) {
@@ -119,7 +131,68 @@ Refusal check_websocket(const HttpRequest& request) {
   return std::nullopt;
 }
 
+std::string_view query_value(std::string_view target, std::string_view name) {
+  const std::size_t begin = target.find('?');
+  if (begin == std::string_view::npos) return {};
+  std::string_view rest = target.substr(begin + 1);
+  while (!rest.empty()) {
+    const std::size_t end = rest.find('&');
+    const std::string_view pair = rest.substr(0, end);
+    const std::size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && pair.substr(0, equals) == name)
+      return pair.substr(equals + 1);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  }
+  return {};
+}
+
+std::string_view cookie_value(const HttpRequest& request, std::string_view name) {
+  std::string_view rest = request.value("Cookie");
+  while (!rest.empty()) {
+    const std::size_t end = rest.find(';');
+    std::string_view pair = rest.substr(0, end);
+    while (pair.starts_with(' ')) pair.remove_prefix(1);
+    const std::size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && pair.substr(0, equals) == name)
+      return pair.substr(equals + 1);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  }
+  return {};
+}
+
+Refusal find_token(const HttpRequest& request, const UpgradeRules& rules, std::string& token) {
+  if (rules.is_local_only) return std::nullopt;  // nobody would look at it
+  if (request.count("Authorization") > 1) return HttpRefusal{400, "at most one Authorization"};
+  if (request.count("Authorization") == 1) {
+    const auto found = bearer_token(request.value("Authorization"));
+    if (!found) return unauthorized("Authorization must be Bearer and a token");
+    token = *found;
+    return std::nullopt;
+  }
+  for (const std::string_view protocol : request.list("Sec-WebSocket-Protocol")) {
+    if (!protocol.starts_with(kBearer)) continue;
+    if (!token.empty()) return HttpRefusal{400, "at most one bearer subprotocol"};
+    token = protocol.substr(kBearer.size());
+  }
+  if (!token.empty()) return std::nullopt;
+  if (const std::string_view value = query_value(request.target, kQueryToken); !value.empty()) {
+    if (!rules.takes_query_token)
+      return unauthorized("a token in the query is not accepted: send it as Authorization");
+    token = value;
+    return std::nullopt;
+  }
+  if (rules.token_cookie.empty()) return std::nullopt;
+  token = cookie_value(request, rules.token_cookie);
+  if (!token.empty() && request.count("Origin") == 0)
+    return HttpRefusal{403, "a token in a cookie needs an Origin"};
+  return std::nullopt;
+}
+
 }  // namespace
+
+HttpRefusal unauthorized(std::string detail) {
+  return {401, std::move(detail), "WWW-Authenticate: Bearer"};
+}
 
 bool is_loopback_authority(std::string_view authority) {
   std::string_view host = authority;
@@ -136,10 +209,12 @@ bool is_loopback_authority(std::string_view authority) {
   return equals_ignoring_case(host, "localhost") || is_loopback_v4(host);
 }
 
-std::variant<Upgrade, HttpRefusal> check_upgrade(const HttpRequest& request) {
-  if (Refusal refusal = check_request(request)) return *std::move(refusal);
+std::variant<Upgrade, HttpRefusal> check_upgrade(const HttpRequest& request,
+                                                 const UpgradeRules& rules) {
+  if (Refusal refusal = check_request(request, rules)) return *std::move(refusal);
   if (Refusal refusal = check_websocket(request)) return *std::move(refusal);
   Upgrade upgrade;
+  if (Refusal refusal = find_token(request, rules, upgrade.token)) return *std::move(refusal);
   upgrade.key = std::string(request.value("Sec-WebSocket-Key"));
   const auto offered = request.list("Sec-WebSocket-Protocol");
   // The client's order is its preference.

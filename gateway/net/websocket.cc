@@ -67,7 +67,7 @@ class Websocket final : public Connection, public std::enable_shared_from_this<W
         form_(socket.upgrade.form),
         name_(loop.next_connection_name()),
         began_ms_(loop.clock().steady_ms()),
-        reader_(form_ == WireForm::kProto, socket.principal.may_publish
+        reader_(form_ == WireForm::kProto, socket.principal->may_publish()
                                                ? loop.limits().message_bytes_publisher
                                                : loop.limits().message_bytes) {}
 

@@ -16,7 +16,7 @@ struct UpgradedSocket {
   int fd = -1;
   bool is_v6 = false;
   Upgrade upgrade;
-  Principal principal;
+  PrincipalRef principal;
 };
 
 // Begins a WebSocket connection on `loop`: answers the upgrade and opens a session. Takes

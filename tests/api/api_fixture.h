@@ -13,6 +13,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "tests/api/fake_session_host.h"
+#include "tests/support/fake_authority.h"
 #include "tests/support/store_fixture.h"
 #include "tidegate/v1/admin_service.grpc.pb.h"
 #include "tidegate/v1/cursor_service.grpc.pb.h"
@@ -93,7 +94,7 @@ class ApiTest : public StoreDirTest {
 
   void start() {
     server_ = std::make_unique<GrpcServer>(
-        GrpcOptions{"127.0.0.1:0", "1.2.3", {{"rocksdb", "7.8.3"}}}, open(), host_, [] {
+        GrpcOptions{"127.0.0.1:0", "1.2.3", {{"rocksdb", "7.8.3"}}}, open(), host_, authority_, [] {
           return DeliveryCounts{11, 22, 3};
         });
     const auto address = server_->start();
@@ -141,6 +142,7 @@ class ApiTest : public StoreDirTest {
   }
 
   FakeSessionHost host_;
+  FakeAuthority authority_;
   std::unique_ptr<GrpcServer> server_;
   std::string address_;
   std::shared_ptr<grpc::Channel> channel_;

@@ -15,7 +15,7 @@ namespace tidegate::test {
 class FakeSessionHost final : public SessionHost {
  public:
   std::unique_ptr<RemoteSession> open_remote(std::shared_ptr<RemotePeer> peer,
-                                             Principal principal) override {
+                                             PrincipalRef principal) override {
     record_->with([&](Record& record) {
       record.peer = peer;
       record.principal = std::move(principal);
@@ -43,7 +43,7 @@ class FakeSessionHost final : public SessionHost {
  private:
   struct Record {
     std::weak_ptr<RemotePeer> peer;
-    Principal principal;
+    PrincipalRef principal;
     std::deque<std::string> messages;
     int opened = 0;
     int ended = 0;

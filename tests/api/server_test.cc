@@ -84,7 +84,7 @@ TEST_F(ServerTest, ReflectionListsTheServices) {
 }
 
 TEST_F(ServerTest, AnAddressInUseIsNamed) {
-  GrpcServer second({address_, "x"}, store(), host_, [] { return DeliveryCounts{}; });
+  GrpcServer second({address_, "x"}, store(), host_, authority_, [] { return DeliveryCounts{}; });
   const auto started = second.start();
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code, Code::kUnavailable);
@@ -97,7 +97,7 @@ TEST_F(ServerTest, AnAddressInUseIsNamed) {
 TEST_F(ServerTest, BadAddressesAreRefused) {
   for (const char* listen :
        {"", "localhost", ":7090", "127.0.0.1:", "no.such.host.invalid:0", "127.0.0.1:99999"}) {
-    GrpcServer server({listen, "x"}, store(), host_, [] { return DeliveryCounts{}; });
+    GrpcServer server({listen, "x"}, store(), host_, authority_, [] { return DeliveryCounts{}; });
     EXPECT_FALSE(server.start()) << listen;
   }
 }

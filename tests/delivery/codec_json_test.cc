@@ -220,6 +220,8 @@ TEST(CodecJsonTest, EncodesEveryServerMessage) {
               m.mutable_unsubscribed()->set_reason("cursor_taken_over");
             }),
             R"({"op":"unsubscribed","id":"a\"\n","reason":"cursor_taken_over"})");
+  EXPECT_EQ(text([](auto& m) { m.mutable_refreshed()->mutable_expires()->set_seconds(1); }),
+            R"({"op":"refreshed","expires":"1970-01-01T00:00:01Z"})");
   EXPECT_EQ(text([](auto& m) { m.mutable_token_expiring()->mutable_expires()->set_seconds(1); }),
             R"({"op":"token_expiring","expires":"1970-01-01T00:00:01Z"})");
   EXPECT_EQ(text([](auto& m) {

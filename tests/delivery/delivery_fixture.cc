@@ -73,7 +73,7 @@ std::string write_client_message(WireForm form, const v1::ClientMessage& message
   }
 }
 
-Peer::Peer(DeliveryLoop& loop, WireForm wire_form, Principal principal)
+Peer::Peer(DeliveryLoop& loop, WireForm wire_form, PrincipalRef principal)
     : form(wire_form), session_(loop.open(transport, form, std::move(principal), "c1")) {}
 
 bool Peer::take_write() {
@@ -87,7 +87,7 @@ std::vector<SeenMessage> Peer::take() {
   return std::exchange(seen_, {});
 }
 
-std::unique_ptr<Peer> DeliveryFixture::connect(WireForm form, Principal principal) {
+std::unique_ptr<Peer> DeliveryFixture::connect(WireForm form, PrincipalRef principal) {
   auto peer = std::make_unique<Peer>(*loop_, form, std::move(principal));
   settle(*peer);
   EXPECT_EQ(ops(peer->take()), "welcome");

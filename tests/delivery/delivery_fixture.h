@@ -9,6 +9,7 @@
 #include "gateway/delivery/delivery_loop.h"
 #include "gateway/delivery/session.h"
 #include "tests/delivery/seen_message.h"
+#include "tests/support/fake_authority.h"
 #include "tests/support/fake_log.h"
 #include "tests/support/fake_transport.h"
 #include "tests/support/manual_clock.h"
@@ -24,7 +25,7 @@ std::string write_client_message(WireForm form, const v1::ClientMessage& message
 // Thread: caller serialises.
 class Peer {
  public:
-  Peer(DeliveryLoop& loop, WireForm form, Principal principal = {});
+  Peer(DeliveryLoop& loop, WireForm form, PrincipalRef principal);
 
   void say(const std::string& bytes) { session_->on_message(bytes); }
   void say(const v1::ClientMessage& message) { say(write_client_message(form, message)); }
@@ -47,10 +48,12 @@ class DeliveryFixture : public testing::Test {
  protected:
   DeliveryFixture() : DeliveryFixture(SessionLimits{}) {}
   explicit DeliveryFixture(const SessionLimits& limits)
-      : loop_(std::make_unique<DeliveryLoop>(log_, clock_, limits, probe_, "tidegate test")) {}
+      : loop_(std::make_unique<DeliveryLoop>(log_, clock_, limits, probe_, authority_,
+                                             "tidegate test")) {}
 
   // Its welcome is taken.
-  std::unique_ptr<Peer> connect(WireForm form = WireForm::kJson, Principal principal = {});
+  std::unique_ptr<Peer> connect(WireForm form = WireForm::kJson,
+                                PrincipalRef principal = Principal::unrestricted());
   // Everything that can happen without time passing.
   void settle(Peer& peer);
   // The same, but the peer does not read.
@@ -64,6 +67,7 @@ class DeliveryFixture : public testing::Test {
   ManualClock clock_;
   FakeLog log_;
   DeliveryProbe probe_;
+  FakeAuthority authority_;
   std::unique_ptr<DeliveryLoop> loop_;
 };
 

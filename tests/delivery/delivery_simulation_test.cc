@@ -241,7 +241,7 @@ struct Client {
 class Simulation {
  public:
   explicit Simulation(std::uint64_t seed)
-      : dice_(seed), loop_(log_, clock_, limits(), probe_, "simulation") {
+      : dice_(seed), loop_(log_, clock_, limits(), probe_, authority_, "simulation") {
     for (std::size_t n = dice_.below(40); n > 0; --n) append();
     const std::size_t clients = 2 + dice_.below(4);
     for (std::size_t i = 0; i < clients; ++i) {
@@ -317,7 +317,7 @@ class Simulation {
 
   void act(Client& client) {
     if (!client.peer) {
-      client.peer = std::make_unique<Peer>(loop_, client.form);
+      client.peer = std::make_unique<Peer>(loop_, client.form, Principal::unrestricted());
       return;
     }
     if (dice_.one_in(25)) return disconnect(client);
@@ -390,7 +390,8 @@ class Simulation {
   }
 
   void settle_in(Client& client) {
-    if (!client.peer) client.peer = std::make_unique<Peer>(loop_, client.form);
+    if (!client.peer)
+      client.peer = std::make_unique<Peer>(loop_, client.form, Principal::unrestricted());
     for (const auto& judge : client.judges) {
       if (judge->state() == Judge::State::kOff) client.peer->say(judge->subscribe(dice_));
       if (judge->is_on()) client.peer->say(judge->ack(dice_));
@@ -401,6 +402,7 @@ class Simulation {
   ManualClock clock_;
   FakeLog log_;
   DeliveryProbe probe_;
+  NoAuthority authority_;
   DeliveryLoop loop_;
   std::vector<Client> clients_;
   std::size_t came_ = 0;  // events since it was last looked at

@@ -68,7 +68,7 @@ TEST_F(SessionPublishTest, TellsEveryFailingCheck) {
 }
 
 TEST_F(SessionPublishTest, NeedsThePermission) {
-  const auto peer = connect(WireForm::kJson, {.subject = "s", .may_publish = false});
+  const auto peer = connect(WireForm::kJson, std::make_shared<const Principal>());
   const auto seen = ask(*peer, publish("one"));
   ASSERT_EQ(ops(seen), "error");
   EXPECT_EQ(seen[0].field("code"), "forbidden");

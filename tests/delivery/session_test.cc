@@ -23,7 +23,7 @@ std::string code_of(const std::vector<SeenMessage>& answers) {
 TEST_F(SessionTest, WelcomesWithItsLimitsInBothForms) {
   append(3);
   for (const WireForm form : {WireForm::kJson, WireForm::kProto}) {
-    Peer peer(*loop_, form, {.subject = "s", .may_publish = false});
+    Peer peer(*loop_, form, std::make_shared<const Principal>());
     settle(peer);
     const auto messages = peer.take();
     ASSERT_EQ(ops(messages), "welcome");
@@ -284,7 +284,7 @@ TEST_F(SessionTest, DrainTellsAndClosesEveryoneWithinTheSpread) {
     EXPECT_GT(seen[0].number("reconnect_after_ms"), 0U);
     EXPECT_EQ(peer->transport.close_code(), CloseCode::kDrain);
   }
-  Peer late(*loop_, WireForm::kJson);
+  Peer late(*loop_, WireForm::kJson, Principal::unrestricted());
   settle(late);
   EXPECT_EQ(ops(late.take()), "closing");
   EXPECT_EQ(late.transport.close_code(), CloseCode::kDrain);

@@ -53,8 +53,8 @@ inline const std::vector<Layer>& layers() {
       {"projections/", 2},
       {"gateway/cloudevents/", 3},
       {"gateway/delivery/", 4},
-      {"gateway/auth/", 4},
       {"gateway/api/", 5},
+      {"gateway/auth/", 5},
       {"gateway/net/", 5},
       {"gateway/ops/", 6},
       {"gateway/", 7},
@@ -78,7 +78,9 @@ inline std::optional<Layer> layer_of(std::string_view path) {
 
 inline bool may_include(const Layer& from, const Layer& to) {
   if (from.prefix == to.prefix || from.rank == kTestsRank) return true;
-  if (from.rank == kToolsRank) return to.rank <= 1 || to.prefix == "gateway/cloudevents/";
+  if (from.rank == kToolsRank) {
+    return to.rank <= 1 || to.prefix == "gateway/cloudevents/" || to.prefix == "gateway/auth/";
+  }
   return to.rank < from.rank;
 }
 
@@ -118,6 +120,7 @@ inline const std::vector<LibraryRule>& library_rules() {
        {"gateway/net/", "tools/tidegate/", "tests/"}},
       {"gRPC", {"grpc/", "grpcpp/"}, {"gateway/api/", "tools/", "tests/"}},
       {"RocksDB", {"rocksdb/"}, {"eventstore/", "tests/"}},
+      {"libcurl", {"curl/"}, {"gateway/auth/"}},
   };
   return kRules;
 }

@@ -60,7 +60,7 @@ BenchReport report_of(const CatchupOptions& options, Revision events, std::int64
 }
 
 Result<int> catchup(Context& context, const CatchupOptions& options) {
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   const Result<Revision> events = events_to_read(**client, options);
   if (!events) return events.error();

@@ -50,7 +50,7 @@ BenchReport report_of(const char* scenario, const FanoutOptions& options, const 
 }
 
 Result<int> fanout(Context& context, const char* scenario, const FanoutOptions& options) {
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   BenchFlow flow(context, **client, options.subscriber);
   if (Status prepared = flow.prepare(options.flow); !prepared) return prepared.error();

@@ -59,7 +59,7 @@ class Growth {
     if (options_.large <= options_.small) {
       return Error{Code::kBadArgument, "--large must be above --small"};
     }
-    auto client = Client::make(context_.server);
+    auto client = Client::make(context_);
     if (!client) return client.error();
     client_ = *std::move(client);
     const auto head = client_->head();

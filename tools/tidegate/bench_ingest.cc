@@ -125,7 +125,7 @@ Result<int> ingest(Context& context, const IngestOptions& options) {
   if (options.window < options.batch) {
     return Error{Code::kBadArgument, "--window must have room for at least one --batch"};
   }
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   // Says that the gateway cannot be reached before anything is measured.
   if (const auto head = (*client)->head(); !head) return head.error();

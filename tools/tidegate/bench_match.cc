@@ -44,7 +44,7 @@ class Match {
   Match(Context& context, const MatchOptions& options) : context_(context), options_(options) {}
 
   Result<int> run() {
-    auto client = Client::make(context_.server);
+    auto client = Client::make(context_);
     if (!client) return client.error();
     client_ = *std::move(client);
     Result<LoadMeter> meter = LoadMeter::start(options_.server_pid);

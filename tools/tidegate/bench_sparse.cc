@@ -53,7 +53,7 @@ class Sparse {
 
  private:
   Status prepare() {
-    auto client = Client::make(context_.server);
+    auto client = Client::make(context_);
     if (!client) return client.error();
     const Result<Revision> last = last_revision(**client, needle_);
     if (!last) return last.error();

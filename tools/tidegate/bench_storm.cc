@@ -77,7 +77,7 @@ class Storm {
 
   Status prepare() {
     if (Status read = read_durations(); !read) return read;
-    auto client = Client::make(context_.server);
+    auto client = Client::make(context_);
     if (!client) return client.error();
     client_ = *std::move(client);
     const Result<Revision> last = last_revision(*client_, options_.stream);

@@ -2,9 +2,12 @@
 
 #include <array>
 #include <cstdlib>
+#include <fstream>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
+#include <grpcpp/support/client_interceptor.h>
 
 #include "eventstore/base/text.h"
 #include "google/rpc/error_details.pb.h"
@@ -70,21 +73,68 @@ constexpr std::array<BareStatus, 8> kBareStatuses = {
      {grpc::PERMISSION_DENIED, Code::kForbidden},
      {grpc::NOT_FOUND, Code::kNotFound}}};
 
+namespace interception = grpc::experimental;
+using Interceptors = std::vector<std::unique_ptr<interception::ClientInterceptorFactoryInterface>>;
+
+// Adds the token to every call. gRPC's own call credentials refuse to do so without TLS.
+class TokenSender final : public interception::Interceptor {
+ public:
+  explicit TokenSender(const std::string& value) : value_(value) {}
+  void Intercept(interception::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            interception::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+      methods->GetSendInitialMetadata()->emplace("authorization", value_);
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::string& value_;
+};
+
+class TokenSenders final : public interception::ClientInterceptorFactoryInterface {
+ public:
+  explicit TokenSenders(const std::string& token) : value_("Bearer " + token) {}
+  interception::Interceptor* CreateClientInterceptor(interception::ClientRpcInfo*) override {
+    return new TokenSender(value_);
+  }
+
+ private:
+  const std::string value_;
+};
+
+Result<std::string> find_token(const Context& context) {
+  if (context.token_file.empty()) return context.token;
+  std::ifstream file(context.token_file);
+  std::string token;
+  if (!(file >> token)) {
+    return Error{Code::kBadArgument,
+                 fmt::format("cannot read a token from {}", context.token_file)};
+  }
+  return token;
+}
+
 }  // namespace
 
 bool is_retryable(const Error& error) {
   return code_info(error.code).retryable;
 }
 
-Result<std::unique_ptr<Client>> Client::make(std::string server) {
+Result<std::unique_ptr<Client>> Client::make(const Context& context) {
+  auto token = find_token(context);
+  if (!token) return std::move(token).error();
+  return make(context.server, *std::move(token));
+}
+
+Result<std::unique_ptr<Client>> Client::make(std::string server, std::string token) {
   if (!is_host_and_port(server)) {
     return Error{Code::kBadArgument,
                  fmt::format("'{}' is not HOST:PORT, e.g. 127.0.0.1:7090 or [::1]:7090", server)};
   }
-  return std::unique_ptr<Client>(new Client(std::move(server)));
+  return std::unique_ptr<Client>(new Client(std::move(server), std::move(token)));
 }
 
-Client::Client(std::string server) : server_(std::move(server)) {
+Client::Client(std::string server, std::string token) : server_(std::move(server)) {
   // The library's own lines on stderr would stand between ours; they say nothing that the status
   // does not.
   setenv("GRPC_VERBOSITY", "NONE", 0);
@@ -102,8 +152,10 @@ Client::Client(std::string server) : server_(std::move(server)) {
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  const auto channel =
-      grpc::CreateCustomChannel("dns:///" + server_, grpc::InsecureChannelCredentials(), arguments);
+  Interceptors interceptors;
+  if (!token.empty()) interceptors.push_back(std::make_unique<TokenSenders>(std::move(token)));
+  const auto channel = grpc::experimental::CreateCustomChannelWithInterceptors(
+      "dns:///" + server_, grpc::InsecureChannelCredentials(), arguments, std::move(interceptors));
   events_ = v1::EventService::NewStub(channel);
   streams_ = v1::StreamService::NewStub(channel);
   cursors_ = v1::CursorService::NewStub(channel);

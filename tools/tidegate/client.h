@@ -13,6 +13,7 @@
 #include "tidegate/v1/cursor_service.grpc.pb.h"
 #include "tidegate/v1/event_service.grpc.pb.h"
 #include "tidegate/v1/stream_service.grpc.pb.h"
+#include "tools/tidegate/command.h"
 
 namespace tidegate {
 
@@ -23,8 +24,11 @@ bool is_retryable(const Error& error);
 // Thread: any (internally synchronised).
 class Client {
  public:
-  // `server` is HOST:PORT (kBadArgument otherwise). Nothing is connected yet.
-  static Result<std::unique_ptr<Client>> make(std::string server);
+  // Of the gateway that the command line names, with its token. kBadArgument when the address is
+  // not HOST:PORT or the token's file cannot be read. Nothing is connected yet.
+  static Result<std::unique_ptr<Client>> make(const Context& context);
+  // Every call carries `token`, unless it is empty.
+  static Result<std::unique_ptr<Client>> make(std::string server, std::string token);
 
   v1::EventService::Stub& events() { return *events_; }
   v1::StreamService::Stub& streams() { return *streams_; }
@@ -53,7 +57,7 @@ class Client {
   Result<Position> head();
 
  private:
-  explicit Client(std::string server);
+  Client(std::string server, std::string token);
 
   static constexpr std::chrono::seconds kUnaryTimeout{30};
 

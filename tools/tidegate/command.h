@@ -31,6 +31,9 @@ struct Context {
   Output& output;
   Interrupt& interrupt;
   std::string server = "127.0.0.1:7090";
+  // File with the token to send, or the token itself from the environment; both empty: none.
+  std::string token_file = {};
+  std::string token = {};
   std::function<Result<int>()> run = {};
 };
 
@@ -45,6 +48,7 @@ void register_stream(CLI::App& app, Context& context);
 void register_cursor(CLI::App& app, Context& context);
 void register_log(CLI::App& app, Context& context);
 void register_server(CLI::App& app, Context& context);
+void register_token(CLI::App& app, Context& context);
 void register_bench(CLI::App& app, Context& context);
 
 // An option whose value is a number from `low` to `high`. CLI11 itself would take "-1" for a very

@@ -33,7 +33,7 @@ Row row_of(const v1::Cursor& cursor) {
 }
 
 Result<int> list(Context& context, const Options& options) {
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   std::vector<Row> rows;
   v1::ListCursorsRequest request;
@@ -51,7 +51,7 @@ Result<int> list(Context& context, const Options& options) {
 }
 
 Result<int> info(Context& context, const Options& options) {
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   v1::GetCursorRequest request;
   request.set_name(options.name);
@@ -64,7 +64,7 @@ Result<int> info(Context& context, const Options& options) {
 Result<int> seek(Context& context, const Options& options) {
   Result<Place> place = parse_place(options.to, SystemClock().wall_us());
   if (!place) return place.error();
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   v1::SeekCursorRequest request;
   request.set_name(options.name);
@@ -83,7 +83,7 @@ Result<int> seek(Context& context, const Options& options) {
 }
 
 Result<int> remove(Context& context, const Options& options) {
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   v1::DeleteCursorRequest request;
   request.set_name(options.name);

@@ -247,7 +247,7 @@ Result<int> follow(Context& context, const Options& options) {
   }
   Result<v1::SubscribeOp> subscribe = subscribe_of(options);
   if (!subscribe) return subscribe.error();
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   return Follow(context, **client, options.selection.limit, *std::move(subscribe)).run();
 }

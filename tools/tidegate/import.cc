@@ -132,7 +132,7 @@ class Import {
 };
 
 Result<int> import(Context& context, const std::string& file) {
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   Result<LineReader> lines = LineReader::open(file, context.interrupt);
   if (!lines) return lines.error();

@@ -85,7 +85,7 @@ Result<int> info(Context& context, const Options& options) {
     if (auto* error = std::get_if<EventStore::OpenError>(&opened)) return error->error;
     return print(context, std::get<LogInfo>(opened));
   }
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   auto response =
       (*client)->call(&v1::AdminService::Stub::GetLog, (*client)->admin(), v1::GetLogRequest());
@@ -132,7 +132,7 @@ Result<int> verify_offline(Context& context, const Options& options) {
 
 Result<int> verify(Context& context, const Options& options) {
   if (!options.data.empty()) return verify_offline(context, options);
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   grpc::ClientContext call;
   const Interrupt::Guard guard(context.interrupt, [&call] { call.TryCancel(); });
@@ -163,7 +163,7 @@ Result<int> trim(Context& context, const Options& options) {
     return Error{Code::kBadArgument,
                  "trimming removes events for good: look with --dry-run, then say --yes"};
   }
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   v1::TrimLogRequest request;
   *request.mutable_before() = start_from(*before);

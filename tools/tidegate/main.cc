@@ -64,6 +64,12 @@ void add_globals(CLI::App& app, Context& context) {
       ->type_name("HOST:PORT")
       ->envname("TIDEGATE_SERVER")
       ->capture_default_str();
+  app.add_option("--token-file", context.token_file,
+                 "File with the token to send (or TIDEGATE_TOKEN with the token itself)")
+      ->type_name("FILE")
+      ->envname("TIDEGATE_TOKEN_FILE");
+  // Not an option: arguments are seen by everybody on the machine.
+  if (const char* token = std::getenv("TIDEGATE_TOKEN")) context.token = token;
   app.add_option_function<std::string>(
          "-o,--output",
          [&context](const std::string& name) {
@@ -91,7 +97,8 @@ void mention_globals(CLI::App& command) {
   const auto commands = command.get_subcommands([](const CLI::App*) { return true; });
   for (CLI::App* inner : commands) mention_globals(*inner);
   command.footer(command.get_footer() + (command.get_footer().empty() ? "" : "\n\n") +
-                 "Everywhere: -o table|json|jsonl, --server HOST:PORT (see `tidegate --help`).");
+                 "Everywhere: -o table|json|jsonl, --server HOST:PORT, --token-file FILE (see "
+                 "`tidegate --help`).");
 }
 
 int run(int argc, char** argv) {
@@ -110,6 +117,7 @@ int run(int argc, char** argv) {
   register_cursor(app, context);
   register_log(app, context);
   register_server(app, context);
+  register_token(app, context);
   register_bench(app, context);
   for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
     mention_globals(*command);

@@ -120,7 +120,7 @@ void add_check(const Options& options, v1::PublishRequest& request) {
 Result<int> publish(Context& context, const Options& options) {
   Result<v1::CloudEvent> event = event_of(options);
   if (!event) return event.error();
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   v1::PublishRequest request;
   v1::NewEvent& wanted = *request.add_events();

@@ -58,7 +58,7 @@ Result<v1::ReadRequest> request_of(const Options& options) {
 Result<int> read(Context& context, const Options& options) {
   Result<v1::ReadRequest> request = request_of(options);
   if (!request) return request.error();
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   grpc::ClientContext call;
   const Interrupt::Guard guard(context.interrupt, [&call] { call.TryCancel(); });

@@ -40,7 +40,7 @@ class Replay {
         progress_(is_on_screen()) {}
 
   Result<int> run() {
-    auto client = Client::make(context_.server);
+    auto client = Client::make(context_);
     if (!client) return client.error();
     Result<Position> head = (*client)->head();
     if (!head) return head.error();
@@ -96,7 +96,7 @@ class Replay {
       if (!target) return target.error();
       target_ = *std::move(target);
     } else if (!options_.to.empty()) {
-      auto client = Client::make(options_.to);
+      auto client = Client::make(options_.to, "");
       if (!client) return client.error();
       target_client_ = *std::move(client);
       target_ = make_gateway_target(*target_client_, context_.interrupt);

@@ -33,7 +33,7 @@ Field libraries(const google::protobuf::Map<std::string, std::string>& versions)
 }
 
 Result<int> status(Context& context) {
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   auto response = (*client)->call(&v1::AdminService::Stub::GetStatus, (*client)->admin(),
                                   v1::GetStatusRequest());

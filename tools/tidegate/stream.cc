@@ -20,7 +20,7 @@ Row row_of(const v1::Stream& stream) {
 }
 
 Result<int> list(Context& context, const std::string& prefix) {
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   std::vector<Row> rows;
   v1::ListStreamsRequest request;
@@ -38,7 +38,7 @@ Result<int> list(Context& context, const std::string& prefix) {
 }
 
 Result<int> info(Context& context, const std::string& name) {
-  auto client = Client::make(context.server);
+  auto client = Client::make(context);
   if (!client) return client.error();
   v1::GetStreamRequest request;
   request.set_name(name);

@@ -17,7 +17,7 @@ namespace {
 class NoSessions final : public tidegate::SessionHost {
  public:
   std::unique_ptr<tidegate::RemoteSession> open_remote(std::shared_ptr<tidegate::RemotePeer>,
-                                                       tidegate::Principal) override {
+                                                       tidegate::PrincipalRef) override {
     return nullptr;
   }
 };
@@ -43,8 +43,9 @@ int main(int count, char** arguments) {
   }
   auto& store = std::get<std::unique_ptr<tidegate::EventStore>>(opened);
   NoSessions sessions;
+  tidegate::NoAuthority authority;
   tidegate::GrpcServer server({.listen = "127.0.0.1:0", .version = "unsafe"}, *store, sessions,
-                              [] { return tidegate::DeliveryCounts{}; });
+                              authority, [] { return tidegate::DeliveryCounts{}; });
   const auto address = server.start();
   if (!address) return 71;
   std::printf("listening grpc %s\n", address->c_str());

@@ -5,11 +5,10 @@
 #include "tools/bench/floor/floor.h"
 
 int main(int argc, char** argv) {
-  using namespace tidegate::bench;
   CLI::App app("What the kernel and the disk need for what a gateway asks of them.",
                "tidegate_floor");
   app.require_subcommand(1);
-  SendsOptions sends;
+  tidegate::bench::SendsOptions sends;
   CLI::App* send = app.add_subcommand("sends", "A message to each of many sockets, by a schedule");
   const CLI::Range positive(std::uint64_t{1}, std::uint64_t{1'000'000});
   send->add_option("--subscribers", sends.subscribers, "Sockets")->check(positive);
@@ -25,5 +24,6 @@ int main(int argc, char** argv) {
   sync->add_option("--dir", directory, "Where")->check(CLI::ExistingDirectory);
   sync->add_option("--times", times, "How often")->check(positive);
   CLI11_PARSE(app, argc, argv);
-  return send->parsed() ? measure_sends(sends) : measure_fdatasync(directory, times);
+  return send->parsed() ? tidegate::bench::measure_sends(sends)
+                        : tidegate::bench::measure_fdatasync(directory, times);
 }

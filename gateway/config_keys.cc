@@ -1,0 +1,133 @@
+#include "gateway/config_keys.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include <fmt/format.h>
+
+namespace tidegate {
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+constexpr std::uint64_t kDayMs = 24 * 3600 * 1000;
+
+constexpr std::array kKeys = {
+    ConfigKey{"http", "listen", "--http", ValueKind::kAddress, &Config::http_listen, 0, 0,
+              "WebSocket listener; port 0 picks one"},
+    ConfigKey{"http", "max_connections", "", ValueKind::kNumber, &Config::http_max_connections, 1,
+              1'000'000, "WebSocket connections at a time; more get 503"},
+    ConfigKey{"http", "allowed_origins", "", ValueKind::kOrigins, &Config::http_allowed_origins, 0,
+              0,
+              "pages that may connect, each scheme://host[:port]; separated by commas as a flag"},
+    ConfigKey{"http", "token_cookie", "", ValueKind::kText, &Config::http_token_cookie, 0, 0,
+              "cookie that carries the token of browsers"},
+    ConfigKey{"http", "query_token", "", ValueKind::kSwitch, &Config::http_query_token, 0, 0,
+              "true: accept ?access_token=; it ends up in logs of proxies"},
+    ConfigKey{"grpc", "listen", "--grpc", ValueKind::kAddress, &Config::grpc_listen, 0, 0,
+              "gRPC listener"},
+    ConfigKey{"admin", "listen", "--admin", ValueKind::kAddress, &Config::admin_listen, 0, 0,
+              "listener of /metrics, /livez and /readyz"},
+    ConfigKey{"auth", "issuers", "", ValueKind::kIssuers, &Config::auth_issuers, 0, 0,
+              "who signs tokens: [{issuer = .., audience = .., keys = FILE or https://..}]"},
+    ConfigKey{"auth", "revocations_file", "", ValueKind::kText, &Config::auth_revocations_file, 0,
+              0, "where revoked tokens are kept; else REVOCATIONS in the log's directory"},
+    ConfigKey{"log_store", "dir", "--data", ValueKind::kText, &Config::log_store_dir, 0, 0,
+              "directory of the log; made when it does not exist"},
+    ConfigKey{"log_store", "tail_bytes", "", ValueKind::kBytes, &Config::log_store_tail_bytes, kMiB,
+              kNoMaximum, "memory for the newest events"},
+    ConfigKey{"log_store", "ingest_queue_bytes", "", ValueKind::kBytes,
+              &Config::log_store_ingest_queue_bytes, 8 * kMiB, kNoMaximum,
+              "memory for publishes that wait for the disk"},
+    ConfigKey{"log_store", "disk_soft_bytes", "--disk-soft", ValueKind::kBytes,
+              &Config::log_store_disk_soft_bytes, kMiB, kNoMaximum,
+              "free space below which publishes are refused"},
+    ConfigKey{"log_store", "disk_hard_bytes", "--disk-hard", ValueKind::kBytes,
+              &Config::log_store_disk_hard_bytes, kMiB, kNoMaximum,
+              "free space below which cursor acknowledgements are refused too"},
+    ConfigKey{"log_store", "ballast_bytes", "--ballast", ValueKind::kBytes,
+              &Config::log_store_ballast_bytes, 0, kNoMaximum,
+              "file that is given up to close cleanly on a full disk; 0: none"},
+    ConfigKey{"delivery", "io_threads", "", ValueKind::kNumber, &Config::delivery_io_threads, 0,
+              256, "threads for connections; 0: one per core but one, at most 8"},
+    ConfigKey{"delivery", "heartbeat_ms", "", ValueKind::kNumber, &Config::delivery_heartbeat_ms,
+              100, kDayMs, "silence after which a ping is sent"},
+    ConfigKey{"delivery", "pong_ms", "", ValueKind::kNumber, &Config::delivery_pong_ms, 100, kDayMs,
+              "time to answer a ping before the connection is closed"},
+    ConfigKey{"delivery", "position_ms", "", ValueKind::kNumber, &Config::delivery_position_ms, 100,
+              kDayMs, "time without a match after which the position is told"},
+    ConfigKey{"delivery", "no_progress_ms", "", ValueKind::kNumber,
+              &Config::delivery_no_progress_ms, 1000, kDayMs,
+              "time that a write may stand still before the connection is closed"},
+    ConfigKey{"shutdown", "drain_ms", "", ValueKind::kNumber, &Config::shutdown_drain_ms, 1, kDayMs,
+              "time that SIGTERM gives connections to go"},
+    ConfigKey{"logging", "level", "", ValueKind::kChoice, &Config::logging_level, 0, 0,
+              "debug|info|warn|error: least level told"},
+    ConfigKey{"logging", "format", "", ValueKind::kChoice, &Config::logging_format, 0, 0,
+              "text|json: form of the lines on stderr"},
+};
+
+std::string default_text(const ConfigKey& key) {
+  const Config defaults;
+  if (const auto* text = std::get_if<std::string Config::*>(&key.member)) return defaults.**text;
+  if (!std::holds_alternative<std::uint64_t Config::*>(key.member)) return {};
+  const std::uint64_t number = defaults.*std::get<std::uint64_t Config::*>(key.member);
+  if (key.kind == ValueKind::kBytes && number % kMiB == 0)
+    return fmt::format("{}MiB", number / kMiB);
+  return fmt::format("{}", number);
+}
+
+}  // namespace
+
+std::string ConfigKey::path() const {
+  return fmt::format("{}.{}", section, name);
+}
+
+std::string ConfigKey::long_flag() const {
+  std::string text = fmt::format("--{}-{}", section, name);
+  std::replace(text.begin(), text.end(), '_', '-');
+  return text;
+}
+
+std::string ConfigKey::flag() const {
+  return short_flag.empty() ? long_flag() : std::string(short_flag);
+}
+
+std::string ConfigKey::variable() const {
+  std::string text = fmt::format("TIDEGATE_{}__{}", section, name);
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return text;
+}
+
+std::span<const ConfigKey> config_keys() {
+  return kKeys;
+}
+
+const ConfigKey* find_config_key(std::string_view section, std::string_view name) {
+  for (const ConfigKey& key : kKeys) {
+    if (key.section == section && key.name == name) return &key;
+  }
+  return nullptr;
+}
+
+std::string config_help() {
+  std::string text =
+      "tidegated, the Tidegate gateway\n\n"
+      "Usage: tidegated --data DIR [FLAG VALUE]...\n\n"
+      "Each flag is also a key of the file (section.key) and a variable (TIDEGATE_SECTION__KEY).\n"
+      "Flags win over the environment, the environment over the file.\n\n"
+      "  --config FILE                       read keys from a TOML file\n"
+      "  --help                              show this text\n"
+      "  --version                           show the version\n";
+  for (const ConfigKey& key : kKeys) {
+    const std::string initial = default_text(key);
+    text +=
+        fmt::format("  {:<35} {}{}\n",
+                    key.flag() + " " + (key.kind == ValueKind::kAddress ? "HOST:PORT" : "VALUE"),
+                    key.help, initial.empty() ? "" : fmt::format(" [{}]", initial));
+  }
+  return text;
+}
+
+}  // namespace tidegate
