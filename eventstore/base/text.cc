@@ -157,7 +157,7 @@ bool is_valid_utf8(std::string_view text) {
 // Every event on its way to a reader has a time, and fmt takes several times as long.
 void append_time(std::string& out, std::int64_t time_us) {
   using namespace std::chrono;
-  constexpr std::int64_t kLast = 253'402'300'799 * kMicrosPerSecond;  // 9999-12-31T23:59:59Z
+  constexpr std::int64_t kLast = 253'402'300'800 * kMicrosPerSecond - 1;  // the end of 9999
   time_us = std::clamp<std::int64_t>(time_us, 0, kLast);
   const auto point = sys_time<microseconds>(microseconds(time_us));
   const auto day = floor<days>(point);
