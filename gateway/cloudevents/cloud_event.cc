@@ -230,9 +230,10 @@ Status append_data(std::string& out, const v1::CloudEvent& event) {
   const std::string& data = event.has_text_data() ? event.text_data() : event.binary_data();
   if (data.size() > kEventBytesMax) return too_large(data.size());
 
+  // A string, whichever kind of text it came as: the attributes are checked before the data.
   const auto type = event.attributes().find("datacontenttype");
   const bool is_declared = type != event.attributes().end();
-  if (is_declared ? is_json_content_type(type->second.ce_string()) : event.has_text_data()) {
+  if (is_declared ? is_json_content_type(*text_of(type->second)) : event.has_text_data()) {
     if (Status good = check_json_data(data, is_declared); !good) return good;
     append_bytes_field(out, v1::CloudEvent::kTextDataFieldNumber, data);
   } else if (event.has_text_data()) {

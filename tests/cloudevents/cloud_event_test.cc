@@ -88,6 +88,15 @@ TEST(CloudEventTest, GivesEqualEventsEqualBytes) {
   EXPECT_EQ(canonical(one), canonical(other));
 }
 
+TEST(CloudEventTest, TakesAContentTypeOfEveryKindOfText) {
+  const v1::CloudEvent as_string = with_binary("image/png", "1");
+  v1::CloudEvent as_uri = as_string;
+  attribute(as_uri, "datacontenttype").set_ce_uri("image/png");
+  EXPECT_EQ(canonical(as_uri), canonical(as_string));
+  attribute(as_uri, "datacontenttype").set_ce_uri_ref("image/png");
+  EXPECT_EQ(canonical(as_uri), canonical(as_string));
+}
+
 TEST(CloudEventTest, KeepsDataAsItWasPublished) {
   EXPECT_EQ(stored(with_text("", " {\"a\" : 1.0, \"a\":2}\n")).text_data(),
             " {\"a\" : 1.0, \"a\":2}\n");
