@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "eventstore/base/text.h"
+
 namespace tidegate {
 namespace {
 
@@ -27,16 +29,6 @@ bool is_reserved(std::string_view name) {
   return !name.empty() && (name.front() == '_' || name.front() == '$');
 }
 
-// A peer's text in an error message: cut, and made printable.
-std::string quoted(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, 64)) {
-    out += (c >= 0x20 && c < 0x7f) ? c : '?';
-  }
-  if (text.size() > 64) out += "...";
-  return out;
-}
-
 // What is wrong with the shape, or nothing. `wildcards` says whether `*` and `>` may stand for a
 // token.
 std::string shape_error(std::string_view text, bool wildcards) {
@@ -56,7 +48,8 @@ std::string shape_error(std::string_view text, bool wildcards) {
     if (wildcards && token == ">" && !last) return "'>' may only be the last token";
     const bool wild = wildcards && (token == "*" || token == ">");
     if (!wild && !is_token(token)) {
-      return fmt::format("the token '{}' has other characters than A-Z a-z 0-9 _ -", quoted(token));
+      return fmt::format("the token '{}' has other characters than A-Z a-z 0-9 _ -",
+                         printable(token));
     }
     if (last) return {};
   }
@@ -75,7 +68,7 @@ Status check_stream_name(std::string_view name) {
   const std::string wrong = shape_error(name, false);
   if (wrong.empty()) return {};
   return Error{Code::kBadArgument,
-               fmt::format("'{}' is not a stream name: {}", quoted(name), wrong)};
+               fmt::format("'{}' is not a stream name: {}", printable(name), wrong)};
 }
 
 Status check_publishable_name(std::string_view name) {
@@ -84,7 +77,7 @@ Status check_publishable_name(std::string_view name) {
         Code::kBadArgument,
         fmt::format(
             "stream '{}' is reserved: names beginning with '_' or '$' cannot be published to",
-            quoted(name))};
+            printable(name))};
   }
   return check_stream_name(name);
 }
@@ -93,7 +86,7 @@ Result<Pattern> Pattern::parse(std::string_view text) {
   const std::string wrong = shape_error(text, true);
   if (!wrong.empty()) {
     return Error{Code::kBadPattern,
-                 fmt::format("'{}' is not a stream pattern: {}", quoted(text), wrong)};
+                 fmt::format("'{}' is not a stream pattern: {}", printable(text), wrong)};
   }
   const bool exact = text.find_first_of("*>") == std::string_view::npos;
   return Pattern(std::string(text), exact);

@@ -27,7 +27,7 @@ Result<LogId> LogId::parse(std::string_view text) {
   if (text.size() != kLength || text.find_first_not_of(kBase32) != std::string_view::npos) {
     return Error{
         Code::kBadPosition,
-        fmt::format("'{}' is not a log id: 16 characters of a-z and 2-7", text.substr(0, 64))};
+        fmt::format("'{}' is not a log id: 16 characters of a-z and 2-7", printable(text))};
   }
   LogId id;
   text.copy(id.text_.data(), kLength);
@@ -40,7 +40,7 @@ Result<Position> Position::parse(std::string_view text) {
         Code::kBadPosition,
         fmt::format("'{}' is not a position: expected <log id>.<sequence>.<8 hex digits> as "
                     "the server gave it, or an integer sequence",
-                    text.substr(0, 64))};
+                    printable(text))};
   };
   const auto first_dot = text.find('.');
   const auto last_dot = text.rfind('.');

@@ -154,6 +154,14 @@ bool is_valid_utf8(std::string_view text) {
   return true;
 }
 
+std::string printable(std::string_view text) {
+  constexpr std::size_t kShownMax = 64;
+  std::string out;
+  for (const char c : text.substr(0, kShownMax)) out += c >= 0x20 && c < 0x7f ? c : '?';
+  if (text.size() > kShownMax) out += "...";
+  return out;
+}
+
 // Every event on its way to a reader has a time, and fmt takes several times as long.
 void append_time(std::string& out, std::int64_t time_us) {
   using namespace std::chrono;

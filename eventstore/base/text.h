@@ -17,6 +17,10 @@ bool is_plain_word(std::string_view text);
 
 bool is_valid_utf8(std::string_view text);
 
+// A peer's text for an error message: its first 64 bytes, with '?' for all but printable ASCII. Cut
+// anywhere else, a character of several bytes would make the whole answer invalid.
+std::string printable(std::string_view text);
+
 // RFC 3339 in UTC with microseconds, "2026-01-02T03:04:05.678901Z"; trailing zeros of the fraction
 // in groups of three are left out ("...05Z", "...05.678Z"). Years 1970-9999; a time beyond is shown
 // as the nearest of these.

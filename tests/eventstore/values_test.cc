@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "eventstore/base/text.h"
 #include "eventstore/filter.h"
 #include "eventstore/types.h"
 
@@ -56,6 +57,10 @@ TEST(PositionTest, RefusesEverythingElse) {
     EXPECT_EQ(parsed.error().code, Code::kBadPosition) << text;
   }
   EXPECT_LT(Position::parse(std::string(100'000, 'a')).error().message.size(), 300u);
+  // The cut at 64 bytes falls into a character.
+  const std::string euros = "\xe2\x82\xac\xe2\x82\xac";
+  EXPECT_TRUE(is_valid_utf8(Position::parse(std::string(62, 'x') + euros).error().message));
+  EXPECT_TRUE(is_valid_utf8(LogId::parse(std::string(62, 'x') + euros).error().message));
 }
 
 std::string tokens(std::size_t count) {
