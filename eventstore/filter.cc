@@ -39,19 +39,24 @@ std::string shape_error(std::string_view text, bool wildcards) {
   if (std::count(text.begin(), text.end(), '.') >= static_cast<std::ptrdiff_t>(kTokensMax)) {
     return fmt::format("it has more than {} tokens", kTokensMax);
   }
-  if (text.front() == '$') text.remove_prefix(1);  // only reserved names begin so
+  bool may_be_wild = wildcards;
+  if (text.front() == '$') {  // only reserved names begin so
+    text.remove_prefix(1);
+    may_be_wild = false;  // "$*" is no name, and as a pattern would match none
+  }
   std::string_view rest = text;
   while (true) {
     const bool last = rest.find('.') == std::string_view::npos;
     const std::string_view token = next_token(rest);
     if (token.empty()) return "it has an empty token";
-    if (wildcards && token == ">" && !last) return "'>' may only be the last token";
-    const bool wild = wildcards && (token == "*" || token == ">");
+    if (may_be_wild && token == ">" && !last) return "'>' may only be the last token";
+    const bool wild = may_be_wild && (token == "*" || token == ">");
     if (!wild && !is_token(token)) {
       return fmt::format("the token '{}' has other characters than A-Z a-z 0-9 _ -",
                          printable(token));
     }
     if (last) return {};
+    may_be_wild = wildcards;
   }
 }
 

@@ -134,9 +134,10 @@ TEST(PatternTest, Matches) {
 }
 
 TEST(PatternTest, RefusesWhatIsNoPattern) {
-  const std::string cases[] = {
-      "",     ".",  "a.", "a..b", ">.a", "a.>.b", "a*",       "*a",
-      "a.b>", "**", ">>", "a b",  "a/*", "#",     tokens(17), std::string(256, 'x')};
+  const std::string cases[] = {"",      ".",    "a.",   "a..b",     ">.a",
+                               "a.>.b", "a*",   "*a",   "a.b>",     "**",
+                               ">>",    "a b",  "a/*",  "#",        "$*",
+                               "$>",    "$>.a", "$*.a", tokens(17), std::string(256, 'x')};
   for (const std::string& text : cases) {
     const auto pattern = Pattern::parse(text);
     ASSERT_FALSE(pattern) << text;
