@@ -206,7 +206,8 @@ void Websocket::on_incoming(const Incoming& incoming) {
       if (state_ == State::kOpen && session_) session_->on_message(incoming.payload);
       return;
     case Incoming::Kind::kPing:
-      if (state_ == State::kOpen) writer_.set_pong(incoming.payload);
+      // Also after our own close frame: only the peer's ends the duty (RFC 6455 section 5.5.2).
+      writer_.set_pong(incoming.payload);
       // Written before the next frame is looked at, so that each ping gets its own pong as long as
       // the peer reads.
       return flush();
