@@ -108,6 +108,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   void decide() {
     if (HttpDecision decision = handler_.decide(head_.request())) {
+      // The length in its head tells what GET would have got (RFC 9110 section 9.3.2).
+      if (head_.request().method == "HEAD") decision->resize(decision->find("\r\n\r\n") + 4);
       answer(*std::move(decision));
       return;
     }

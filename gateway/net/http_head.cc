@@ -1,5 +1,7 @@
 #include "gateway/net/http_head.h"
 
+#include <ctime>
+
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <fmt/format.h>
@@ -36,6 +38,14 @@ std::string_view code_of(int status) {
     default:
       return "bad_argument";
   }
+}
+
+// RFC 9110 section 5.6.7. The program never leaves the C locale, whose names of days it needs.
+std::string http_date(std::time_t time) {
+  std::tm parts = {};
+  ::gmtime_r(&time, &parts);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
 }
 
 }  // namespace
@@ -144,10 +154,13 @@ HttpHead::State HttpHead::parse() {
 std::string http_answer(int status, std::string_view content_type, std::string_view body,
                         std::string_view field) {
   const auto reason = http::obsolete_reason(static_cast<http::status>(status));
+  // Upgrade, which comes with a 426, is for the next hop only (RFC 9110 section 7.8).
+  const std::string_view connection = status == 426 ? "close, Upgrade" : "close";
   std::string answer = fmt::format(
-      "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
-      "X-Content-Type-Options: nosniff\r\nConnection: close\r\n",
-      status, std::string_view(reason.data(), reason.size()), content_type, body.size());
+      "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n"
+      "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: {}\r\n",
+      status, std::string_view(reason.data(), reason.size()), http_date(std::time(nullptr)),
+      content_type, body.size(), connection);
   if (!field.empty()) {
     answer += field;
     answer += "\r\n";

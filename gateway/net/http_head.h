@@ -29,7 +29,7 @@ struct HttpRequest {
 struct HttpRefusal {
   int status = 400;
   std::string detail;
-  // One more field of the answer, "Name: value", or empty.
+  // Further fields of the answer, "Name: value", with CR LF between them; or empty.
   std::string field = {};
 };
 
@@ -63,8 +63,8 @@ class HttpHead {
 
 bool equals_ignoring_case(std::string_view a, std::string_view b);
 
-// A complete answer; the connection is closed after it, so that no proxy takes what follows for
-// another request.
+// A complete answer of now; the connection is closed after it, so that no proxy takes what follows
+// for another request.
 std::string http_answer(int status, std::string_view content_type, std::string_view body,
                         std::string_view field = {});
 std::string http_answer(const HttpRefusal& refusal);

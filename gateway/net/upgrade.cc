@@ -123,7 +123,7 @@ Refusal check_websocket(const HttpRequest& request) {
   if (request.count("Sec-WebSocket-Version") != 1 ||
       request.value("Sec-WebSocket-Version") != "13") {
     return HttpRefusal{426, "exactly one Sec-WebSocket-Version, 13, is needed",
-                       "Sec-WebSocket-Version: 13"};
+                       "Upgrade: websocket\r\nSec-WebSocket-Version: 13"};
   }
   if (request.count("Sec-WebSocket-Key") != 1 || !is_key(request.value("Sec-WebSocket-Key"))) {
     return HttpRefusal{400, "exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed"};
