@@ -47,7 +47,34 @@ std::string accept_of(std::string_view key) {
   return {reinterpret_cast<const char*>(base64.data()), static_cast<std::size_t>(length)};
 }
 
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// Of a name or an IPv4 address in a URI (RFC 3986 section 3.2.2), percent signs included.
+bool is_host_char(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || is_digit(c) ||
+         std::string_view("-._~!$&'()*+,;=%").find(c) != std::string_view::npos;
+}
+
+// "host" or "host:port" in form, whichever host it is. The port may be empty.
+bool is_authority(std::string_view text) {
+  std::size_t host_bytes = 0;
+  if (text.starts_with('[')) {
+    const std::size_t close = text.find(']');
+    if (close == std::string_view::npos) return false;
+    host_bytes = close + 1;
+  } else {
+    while (host_bytes < text.size() && is_host_char(text[host_bytes])) ++host_bytes;
+  }
+  const std::string_view rest = text.substr(host_bytes);
+  if (rest.empty()) return true;
+  return rest.front() == ':' && std::all_of(rest.begin() + 1, rest.end(), is_digit);
+}
+
+// An empty one stands for the scheme's own.
 bool is_port(std::string_view port) {
+  if (port.empty()) return true;
   const auto number = parse_u64(port);
   return number && *number <= 65535;
 }
@@ -97,6 +124,8 @@ Refusal check_origin(const HttpRequest& request, const UpgradeRules& rules) {
 // Who asks, and whether the request is one at all.
 Refusal check_request(const HttpRequest& request, const UpgradeRules& rules) {
   if (request.count("Host") != 1) return HttpRefusal{400, "exactly one Host is needed"};
+  if (!is_authority(request.value("Host")))
+    return HttpRefusal{400, "the Host must be a host, or a host and a port"};
   if (!request.target.starts_with('/')) return HttpRefusal{400, "the target must be a path"};
   if (request.count("Content-Length") + request.count("Transfer-Encoding") > 0) {
     return HttpRefusal{400, "the request must have no body"};
