@@ -162,6 +162,25 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::optional<std::size_t> unfinished_utf8_bytes(std::string_view text) {
+  std::string tail;
+  for (std::size_t n = 1; n <= std::min<std::size_t>(3, text.size()); ++n) {
+    const auto lead = static_cast<unsigned char>(text[text.size() - n]);
+    if ((lead & 0xC0) == 0x80) continue;
+    const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    if (length <= n) break;
+    tail = text.substr(text.size() - n);
+    // With the other bytes, as few things forbid them as can be, it must be a character.
+    std::string whole = tail;
+    if (n == 1) whole += lead == 0xE0 ? '\xA0' : lead == 0xF0 ? '\x90' : '\x80';
+    whole.resize(length, '\x80');
+    if (!is_valid_utf8(whole)) return std::nullopt;
+    break;
+  }
+  if (!is_valid_utf8(text.substr(0, text.size() - tail.size()))) return std::nullopt;
+  return tail.size();
+}
+
 // Every event on its way to a reader has a time, and fmt takes several times as long.
 void append_time(std::string& out, std::int64_t time_us) {
   using namespace std::chrono;

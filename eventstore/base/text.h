@@ -16,6 +16,9 @@ void append_json_string(std::string& out, std::string_view text);
 bool is_plain_word(std::string_view text);
 
 bool is_valid_utf8(std::string_view text);
+// How many bytes at the end of `text` begin a character whose other bytes are missing (0 to 3);
+// nothing when `text` is not UTF-8 whatever follows.
+std::optional<std::size_t> unfinished_utf8_bytes(std::string_view text);
 
 // A peer's text for an error message: its first 64 bytes, with '?' for all but printable ASCII. Cut
 // anywhere else, a character of several bytes would make the whole answer invalid.

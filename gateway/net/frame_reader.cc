@@ -19,6 +19,7 @@ constexpr std::size_t kMaskBytes = 4;
 constexpr std::size_t kControlBytesMax = 125;
 constexpr std::uint64_t kTwoByteLength = 126;  // in the seven bits: the length follows in two bytes
 constexpr std::uint64_t kEightByteLength = 127;
+constexpr std::string_view kNotUtf8 = "a text message is not UTF-8";
 
 // Bytes of the length that follow the first two.
 std::size_t length_bytes(std::uint8_t second) {
@@ -76,6 +77,7 @@ std::optional<Incoming> FrameReader::read(std::span<char>& bytes, std::int64_t n
     std::string& kept = is_control(opcode_) ? control_ : message_;
     const bool is_whole = payload_left_ == 0 && kept.empty() && (is_final_ || is_control(opcode_));
     if (!is_whole) kept += text;
+    if (!is_whole && !is_control(opcode_) && !check_new_text()) return std::nullopt;
     if (payload_left_ > 0) return std::nullopt;
     in_payload_ = false;
     if (is_control(opcode_)) return end_control_frame(is_whole ? text : std::string_view(kept));
@@ -178,9 +180,19 @@ std::optional<Incoming> FrameReader::end_control_frame(std::string_view payload)
   return close;
 }
 
+// Each byte is looked at once, however small the pieces are that it came in.
+bool FrameReader::check_new_text() {
+  if (message_opcode_ != Opcode::kText) return true;
+  const auto unfinished = unfinished_utf8_bytes(std::string_view(message_).substr(checked_bytes_));
+  if (!unfinished) return refuse(CloseCode::kBadText, kNotUtf8);
+  checked_bytes_ = message_.size() - *unfinished;
+  return true;
+}
+
 std::optional<Incoming> FrameReader::end_message(std::string_view payload) {
-  if (message_opcode_ == Opcode::kText && !is_valid_utf8(payload)) {
-    refuse(CloseCode::kBadText, "a text message is not UTF-8");
+  const std::string_view unchecked = payload.substr(std::exchange(checked_bytes_, 0));
+  if (message_opcode_ == Opcode::kText && !is_valid_utf8(unchecked)) {
+    refuse(CloseCode::kBadText, kNotUtf8);
     return std::nullopt;
   }
   gave_message_ = true;

@@ -28,8 +28,9 @@ struct Violation {
 };
 
 // Reads what a client sends. Checks all that the RFC lets a server check: masks, reserved bits,
-// opcodes, lengths in their shortest form, fragments, close codes and UTF-8. It holds no memory
-// between messages: a message that lies whole in the bytes given is not copied.
+// opcodes, lengths in their shortest form, fragments, close codes and UTF-8. What can no more
+// become UTF-8 is refused before the message ends. It holds no memory between messages: a message
+// that lies whole in the bytes given is not copied.
 //
 // What costs the peer nothing and us a core is bounded: fragments of a message, and control frames
 // in a time. Thread: caller serialises.
@@ -60,6 +61,7 @@ class FrameReader {
   bool begin_data_frame();
   std::optional<Incoming> end_control_frame(std::string_view payload);
   std::optional<Incoming> end_message(std::string_view payload);
+  bool check_new_text();
   bool refuse(CloseCode code, std::string_view text);
 
   const std::size_t message_bytes_max_;
@@ -84,7 +86,8 @@ class FrameReader {
   // control frame may come between the fragments of a message.
   std::string message_;
   std::string control_;
-  bool gave_message_ = false;  // `message_` was the last result
+  std::size_t checked_bytes_ = 0;  // of `message_`: whole characters, known to be UTF-8
+  bool gave_message_ = false;      // `message_` was the last result
 };
 
 }  // namespace tidegate

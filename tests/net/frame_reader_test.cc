@@ -188,6 +188,17 @@ TEST(FrameReaderTest, RefusesWhatTheRfcForbids) {
   }
 }
 
+TEST(FrameReaderTest, RefusesTextBeforeItsMessageEnds) {
+  const std::string begin = make_frame(test::Opcode::kText, "\xe2\x82", {.is_final = false});
+  EXPECT_EQ(read_at_once(begin), Lines{});
+  const auto head_of = [](std::string_view text) {
+    return make_frame(test::Opcode::kContinuation, text, {.length = 1'000});
+  };
+  EXPECT_EQ(read_at_once(begin + head_of("\xac ")), Lines{});
+  EXPECT_EQ(read_at_once(begin + head_of("x")), Lines{"violation 1007"});
+  EXPECT_EQ(read_at_once(begin + head_of("\xac\xff")), Lines{"violation 1007"});
+}
+
 TEST(FrameReaderTest, TakesEveryCloseCodeThatMayBeSent) {
   EXPECT_EQ(read_at_once(make_frame(test::Opcode::kClose, "")), Lines{"close 0 "});
   for (const int code : {1000, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 4999})
