@@ -1,4 +1,5 @@
-// The answer to an upgrade; what is refused is tested over a socket (e2e/handshake_test).
+// The answer to an upgrade; what is refused is tested over a socket (tests/conformance,
+// tests/e2e/handshake_test).
 
 #include "gateway/net/upgrade.h"
 

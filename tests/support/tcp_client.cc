@@ -52,10 +52,12 @@ TcpClient::TcpClient(const std::string& address) {
   ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-TcpClient::TcpClient(TcpClient&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+TcpClient::TcpClient(TcpClient&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), was_reset_(other.was_reset_) {}
 
 TcpClient& TcpClient::operator=(TcpClient&& other) noexcept {
   std::swap(fd_, other.fd_);
+  std::swap(was_reset_, other.was_reset_);
   return *this;
 }
 
@@ -80,6 +82,7 @@ std::optional<std::string> TcpClient::receive(Milliseconds time) {
   if (fd_ < 0 || !wait_for(fd_, POLLIN, Deadline(time))) return std::nullopt;
   std::string bytes(64 << 10, '\0');
   const ssize_t count = ::recv(fd_, bytes.data(), bytes.size(), 0);
+  was_reset_ = was_reset_ || (count < 0 && errno == ECONNRESET);
   bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(0, count)));
   return bytes;
 }

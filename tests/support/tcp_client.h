@@ -47,6 +47,9 @@ class TcpClient {
   // Everything up to the peer's close; nothing when that does not come in time.
   std::optional<std::string> receive_all(Milliseconds time = kPatience);
 
+  // Whether the peer ended with a reset, which `receive` shows as "" too.
+  bool was_reset() const { return was_reset_; }
+
   // Says that nothing more will be sent (FIN).
   void half_close();
   // Ends with a reset (RST) at once, as a lost network does.
@@ -55,6 +58,7 @@ class TcpClient {
 
  private:
   int fd_ = -1;
+  bool was_reset_ = false;
 };
 
 // Status and parts of an HTTP answer; status 0 when `bytes` is not one.

@@ -1,16 +1,13 @@
 #include "tests/support/ws_client.h"
 
-#include <array>
-
 #include <gtest/gtest.h>
 
 namespace tidegate::test {
 namespace {
 
-// Any key and mask will do: nothing here depends on their randomness.
+// Any key will do: nothing here depends on its randomness.
 constexpr std::string_view kKey = "AAECAwQFBgcICQoLDA0ODw==";
 constexpr std::string_view kAccept = "Bz3qJYTGdOe8gUSpLosEdiLKDrk=";
-constexpr std::array<char, 4> kMask = {0x12, 0x34, 0x56, 0x78};
 
 void append_big_endian(std::string& out, std::uint64_t value, int bytes) {
   for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8)
@@ -51,9 +48,9 @@ std::string make_frame(Opcode opcode, std::string_view payload, const FrameShape
                                                       : static_cast<int>(length)));
   append_big_endian(frame, length, bytes);
   if (!shape.is_masked) return frame + std::string(payload);
-  frame.append(kMask.data(), kMask.size());
+  frame.append(shape.mask.data(), shape.mask.size());
   for (std::size_t i = 0; i < payload.size(); ++i)
-    frame += static_cast<char>(payload[i] ^ kMask[i % kMask.size()]);
+    frame += static_cast<char>(payload[i] ^ shape.mask[i % shape.mask.size()]);
   return frame;
 }
 
@@ -118,10 +115,16 @@ std::optional<WsFrame> WsClient::read_frame(Milliseconds time) {
   if (!fill(2 + length_bytes, deadline)) return std::nullopt;
   const std::uint64_t length =
       length_bytes == 0 ? second : big_endian(std::string_view(bytes_).substr(2, length_bytes));
-  if (!fill(2 + length_bytes + length, deadline)) return std::nullopt;
   WsFrame frame;
   frame.is_final = (first & 0x80) != 0;
   frame.opcode = static_cast<Opcode>(first & 0x0f);
+  const bool is_shortest = length_bytes == 0 || length > (length_bytes == 2 ? 125U : 0xffffU);
+  const bool is_control = frame.opcode >= Opcode::kClose;
+  if (!is_shortest || (is_control && (!frame.is_final || length > 125))) {
+    ADD_FAILURE() << "a server's frame with a long form of its length, or a wrong control frame";
+    return std::nullopt;
+  }
+  if (!fill(2 + length_bytes + length, deadline)) return std::nullopt;
   frame.payload = bytes_.substr(2 + length_bytes, length);
   bytes_.erase(0, 2 + length_bytes + length);
   if (frame.opcode == Opcode::kClose) closed_ = frame;

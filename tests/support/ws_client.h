@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -38,6 +39,8 @@ struct FrameShape {
   bool is_masked = true;
   std::optional<std::uint64_t> length = {};  // announced instead of the payload's own
   int length_bytes = 0;                      // 2 or 8: this form also for a shorter length
+  // Any will do: nothing but a test of masks depends on it.
+  std::array<char, 4> mask = {0x12, 0x34, 0x56, 0x78};
 };
 std::string make_frame(Opcode opcode, std::string_view payload, const FrameShape& shape = {});
 

@@ -1,6 +1,6 @@
 // What a client may say wrongly over a real WebSocket: JSON, patterns, positions, filters, limits.
 // Each gets its code, the process lives on, and another client notices nothing. (Frames and the
-// handshake: tests/e2e; gRPC fields: tests/api.)
+// handshake: tests/conformance and tests/e2e; gRPC fields: tests/api.)
 
 #include <string>
 #include <vector>
