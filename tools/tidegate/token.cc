@@ -222,8 +222,10 @@ void add_create(CLI::App& noun, Context& context, const std::shared_ptr<Options>
   verb->add_option("--id", options->id, "Name by which it can be revoked (the claim jti)");
   verb->footer(
       "Example:\n"
+      "  umask 077  # keys that others may read are refused\n"
       "  openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt > "
       "key.pem\n"
+      "  openssl pkey -in key.pem -pubout > public.pem  # the gateway's auth.issuers.keys\n"
       "  tidegate token create --key key.pem --issuer me --audience tidegate --subject ann \\\n"
       "      --subscribe 'orders.>' > token");
 }
