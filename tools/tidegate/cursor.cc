@@ -1,6 +1,5 @@
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "eventstore/base/clock.h"
@@ -9,6 +8,7 @@
 #include "tools/tidegate/output.h"
 #include "tools/tidegate/place.h"
 #include "tools/tidegate/selection.h"
+#include "tools/tidegate/verb.h"
 
 namespace tidegate {
 namespace {
@@ -94,17 +94,6 @@ Result<int> remove(Context& context, const Options& options) {
   return kExitOk;
 }
 
-using Command = Result<int> (*)(Context&, const Options&);
-
-CLI::App* add(CLI::App& noun, Context& context, const std::shared_ptr<Options>& options,
-              const std::string& name, const std::string& description, Command command) {
-  CLI::App* verb = noun.add_subcommand(name, description);
-  verb->callback([&context, options, command] {
-    context.run = [&context, options, command] { return command(context, *options); };
-  });
-  return verb;
-}
-
 }  // namespace
 
 void register_cursor(CLI::App& app, Context& context) {
@@ -113,17 +102,17 @@ void register_cursor(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
 
   CLI::App* ls =
-      add(*noun, context, options, "ls", "List cursors and how far behind they are", list);
+      add_verb(*noun, context, options, "ls", "List cursors and how far behind they are", list);
   ls->add_option("PREFIX", options->prefix, "Only names that begin with this");
   ls->footer("Example:\n  tidegate cursor ls");
 
-  CLI::App* get = add(*noun, context, options, "info", "Show one cursor", info);
+  CLI::App* get = add_verb(*noun, context, options, "info", "Show one cursor", info);
   get->add_option("NAME", options->name, "Its name")->required();
   get->footer("Example:\n  tidegate cursor info billing");
 
-  CLI::App* move =
-      add(*noun, context, options, "seek",
-          "Move a cursor; a subscription that has it open ends. Makes it when it is new", seek);
+  CLI::App* move = add_verb(
+      *noun, context, options, "seek",
+      "Move a cursor; a subscription that has it open ends. Makes it when it is new", seek);
   move->add_option("NAME", options->name, "Its name")->required();
   move->add_option("--to", options->to, "The next event it gets, or the position that it has then")
       ->type_name("PLACE")
@@ -133,7 +122,7 @@ void register_cursor(CLI::App& app, Context& context) {
                "\n\nExamples:\n  tidegate cursor seek billing --to start\n"
                "  tidegate cursor seek billing --to -1h --dry-run");
 
-  CLI::App* rm = add(*noun, context, options, "rm", "Remove a cursor", remove);
+  CLI::App* rm = add_verb(*noun, context, options, "rm", "Remove a cursor", remove);
   rm->add_option("NAME", options->name, "Its name")->required();
   rm->footer("Example:\n  tidegate cursor rm billing");
 }

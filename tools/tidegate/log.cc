@@ -13,6 +13,7 @@
 #include "tools/tidegate/place.h"
 #include "tools/tidegate/progress.h"
 #include "tools/tidegate/selection.h"
+#include "tools/tidegate/verb.h"
 
 namespace tidegate {
 namespace {
@@ -194,17 +195,6 @@ Result<int> accept(Context& context, const Options& options) {
                                Field::boolean("streams_lost", loss.streams_lost)});
 }
 
-using Command = Result<int> (*)(Context&, const Options&);
-
-CLI::App* add(CLI::App& noun, Context& context, const std::shared_ptr<Options>& options,
-              const std::string& name, const std::string& description, Command command) {
-  CLI::App* verb = noun.add_subcommand(name, description);
-  verb->callback([&context, options, command] {
-    context.run = [&context, options, command] { return command(context, *options); };
-  });
-  return verb;
-}
-
 }  // namespace
 
 void register_log(CLI::App& app, Context& context) {
@@ -214,20 +204,21 @@ void register_log(CLI::App& app, Context& context) {
   const std::string data_help = "A data directory that no gateway has open, instead of a gateway";
 
   CLI::App* about =
-      add(*noun, context, options, "info", "Head, floor, identity, lineage and size", info);
+      add_verb(*noun, context, options, "info", "Head, floor, identity, lineage and size", info);
   about->add_option("--data", options->data, data_help)->type_name("DIR");
   about->footer(
       "Examples:\n  tidegate log info -o json\n  tidegate log info --data /var/lib/tidegate");
 
   CLI::App* check =
-      add(*noun, context, options, "verify",
-          "Read everything and compare sequences, revisions, chain and index", verify);
+      add_verb(*noun, context, options, "verify",
+               "Read everything and compare sequences, revisions, chain and index", verify);
   check->add_option("--data", options->data, data_help)->type_name("DIR");
   check->footer(
       "Exit 0: sound, 1: problems were found.\n\nExample:\n  tidegate log verify --data "
       "/var/lib/tidegate");
 
-  CLI::App* cut = add(*noun, context, options, "trim", "Remove the oldest events for good", trim);
+  CLI::App* cut =
+      add_verb(*noun, context, options, "trim", "Remove the oldest events for good", trim);
   cut->add_option("--before", options->before, "The first event that stays")
       ->type_name("PLACE")
       ->required();
@@ -237,8 +228,9 @@ void register_log(CLI::App& app, Context& context) {
               "\n\nExamples:\n  tidegate log trim --before -90d --dry-run\n  tidegate log trim "
               "--before 100000 --yes");
 
-  CLI::App* loss = add(*noun, context, options, "accept-loss",
-                       "Open a damaged log: keep what is readable, under a new log id", accept);
+  CLI::App* loss =
+      add_verb(*noun, context, options, "accept-loss",
+               "Open a damaged log: keep what is readable, under a new log id", accept);
   loss->add_option("--data", options->data, "The data directory")->type_name("DIR")->required();
   loss->add_flag("--yes", options->yes, "Really give up the rest");
   loss->footer("Example:\n  tidegate log accept-loss --data /var/lib/tidegate --yes");

@@ -4,7 +4,6 @@
 #include <iterator>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "eventstore/base/clock.h"
@@ -16,6 +15,7 @@
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/output.h"
 #include "tools/tidegate/place.h"
+#include "tools/tidegate/verb.h"
 
 namespace tidegate {
 namespace {
@@ -180,17 +180,6 @@ Result<int> revoke(Context& context, const Options& options) {
   return kExitOk;
 }
 
-using Command = Result<int> (*)(Context&, const Options&);
-
-CLI::App* add(CLI::App& noun, Context& context, const std::shared_ptr<Options>& options,
-              const std::string& name, const std::string& description, Command command) {
-  CLI::App* verb = noun.add_subcommand(name, description);
-  verb->callback([&context, options, command] {
-    context.run = [&context, options, command] { return command(context, *options); };
-  });
-  return verb;
-}
-
 void add_issuer(CLI::App& verb, Options& options) {
   verb.add_option("--issuer", options.issuer, "Who signs it (the claim iss)")->required();
   verb.add_option("--audience", options.audience, "Whom it is for (the claim aud)")->required();
@@ -205,7 +194,7 @@ void add_file(CLI::App& verb, Options& options) {
 
 void add_create(CLI::App& noun, Context& context, const std::shared_ptr<Options>& options) {
   CLI::App* verb =
-      add(noun, context, options, "create", "Sign a token with a key of your own", create);
+      add_verb(noun, context, options, "create", "Sign a token with a key of your own", create);
   verb->add_option("--key", options->key, "Private key (PEM), or key set with a secret")
       ->type_name("FILE")
       ->required();
@@ -237,18 +226,18 @@ void register_token(CLI::App& app, Context& context) {
   noun->require_subcommand(1);
   const auto options = std::make_shared<Options>();
   add_create(*noun, context, options);
-  add_file(*add(*noun, context, options, "inspect", "What a token says, unverified", inspect),
+  add_file(*add_verb(*noun, context, options, "inspect", "What a token says, unverified", inspect),
            *options);
   CLI::App* check =
-      add(*noun, context, options, "verify", "Whether a gateway would accept a token", verify);
+      add_verb(*noun, context, options, "verify", "Whether a gateway would accept a token", verify);
   add_file(*check, *options);
   add_issuer(*check, *options);
   check->add_option("--keys", options->keys, "Public key, key set, or https:// address of one")
       ->type_name("FILE|URL")
       ->required();
   check->add_option("--ca-file", options->ca_file, "Trusted for the address")->type_name("FILE");
-  CLI::App* deny = add(*noun, context, options, "revoke",
-                       "Refuse tokens from now on, and end their connections", revoke);
+  CLI::App* deny = add_verb(*noun, context, options, "revoke",
+                            "Refuse tokens from now on, and end their connections", revoke);
   auto* id = deny->add_option("--id", options->id, "The token with this jti");
   auto* subject = deny->add_option("--subject", options->subject, "Every token of this subject");
   id->excludes(subject);
