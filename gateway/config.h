@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "eventstore/base/log.h"
+#include "gateway/auth/token_verifier.h"
 
 namespace tidegate {
 
@@ -14,19 +15,6 @@ namespace tidegate {
 // over the defaults. When you add a key, add its row to the table in config_keys.cc: the file's
 // key, the flag, the variable and the help all come from there. Thread: immutable.
 struct Config {
-  // Who is trusted to say who somebody is; none: development mode. See
-  // gateway/auth/token_verifier.h.
-  struct Issuer {
-    std::string issuer;
-    std::string audience;
-    std::string keys;  // path of a file, or an https:// address
-    std::string ca_file;
-    std::vector<std::string> algorithms;
-    std::int64_t leeway_s = 30;
-    std::int64_t max_lifetime_s = 24 * 3600;
-    friend bool operator==(const Issuer&, const Issuer&) = default;
-  };
-
   std::string http_listen = "127.0.0.1:7080";
   std::uint64_t http_max_connections = 10'000;
   std::vector<std::string> http_allowed_origins;
@@ -35,8 +23,8 @@ struct Config {
   std::string grpc_listen = "127.0.0.1:7090";
   std::string admin_listen = "127.0.0.1:7091";
 
-  std::vector<Issuer> auth_issuers;
-  std::string auth_revocations_file;  // empty: in the log's directory
+  std::vector<IssuerConfig> auth_issuers;  // none: development mode
+  std::string auth_revocations_file;       // empty: in the log's directory
 
   std::string log_store_dir;
   std::uint64_t log_store_tail_bytes = std::uint64_t{256} << 20;

@@ -13,25 +13,25 @@ namespace {
 
 struct TextKey {
   std::string_view name;
-  std::string Config::Issuer::*member;
+  std::string IssuerConfig::*member;
   bool is_required;
 };
 constexpr std::array kTexts = {
-    TextKey{"issuer", &Config::Issuer::issuer, true},
-    TextKey{"audience", &Config::Issuer::audience, true},
-    TextKey{"keys", &Config::Issuer::keys, true},
-    TextKey{"ca_file", &Config::Issuer::ca_file, false},
+    TextKey{"issuer", &IssuerConfig::issuer, true},
+    TextKey{"audience", &IssuerConfig::audience, true},
+    TextKey{"keys", &IssuerConfig::keys, true},
+    TextKey{"ca_file", &IssuerConfig::ca_file, false},
 };
 
 struct SecondsKey {
   std::string_view name;
-  std::int64_t Config::Issuer::*member;
+  std::int64_t IssuerConfig::*member;
   std::int64_t min;
   std::int64_t max;
 };
 constexpr std::array kSeconds = {
-    SecondsKey{"leeway_s", &Config::Issuer::leeway_s, 0, 60},
-    SecondsKey{"max_lifetime_s", &Config::Issuer::max_lifetime_s, 60, 366 * 24 * 3600},
+    SecondsKey{"leeway_s", &IssuerConfig::leeway_s, 0, kLeewayMax_s},
+    SecondsKey{"max_lifetime_s", &IssuerConfig::max_lifetime_s, 1, kLifetimeMax_s},
 };
 
 std::vector<std::string_view> names() {
@@ -44,7 +44,7 @@ class IssuerReader {
  public:
   IssuerReader(const toml::table& table, const TellError& tell) : table_(table), tell_(tell) {}
 
-  Config::Issuer read() {
+  IssuerConfig read() {
     for (const auto& [name, node] : table_) {
       if (!read_key(name.str(), node)) {
         tell_(name.source(), fmt::format("unknown key \"auth.issuers.{}\"", name.str()));
@@ -84,11 +84,12 @@ class IssuerReader {
     if (list == nullptr) return fail("algorithms", node, "must be a list such as [\"ES256\"]");
     for (const toml::node& element : *list) {
       const auto text = element.value_exact<std::string>();
-      if (!text || !algorithm_from_name(*text)) {
+      const auto algorithm = algorithm_from_name(text.value_or(""));
+      if (!algorithm) {
         fail("algorithms", element, fmt::format("may have {}", fmt::join(names(), ", ")));
         continue;
       }
-      issuer_.algorithms.push_back(*text);
+      issuer_.algorithms.push_back(*algorithm);
     }
     return true;
   }
@@ -101,13 +102,13 @@ class IssuerReader {
 
   const toml::table& table_;
   const TellError& tell_;
-  Config::Issuer issuer_;
+  IssuerConfig issuer_;
 };
 
 }  // namespace
 
-std::vector<Config::Issuer> read_issuers(const toml::node& value, const TellError& tell) {
-  std::vector<Config::Issuer> issuers;
+std::vector<IssuerConfig> read_issuers(const toml::node& value, const TellError& tell) {
+  std::vector<IssuerConfig> issuers;
   const toml::array* list = value.as_array();
   if (list == nullptr) {
     tell(value.source(), "auth.issuers must be a list of tables: write [[auth.issuers]]");
@@ -119,8 +120,8 @@ std::vector<Config::Issuer> read_issuers(const toml::node& value, const TellErro
       tell(element.source(), "auth.issuers must be a list of tables: write [[auth.issuers]]");
       continue;
     }
-    Config::Issuer issuer = IssuerReader(*table, tell).read();
-    for (const Config::Issuer& other : issuers) {
+    IssuerConfig issuer = IssuerReader(*table, tell).read();
+    for (const IssuerConfig& other : issuers) {
       if (other.issuer == issuer.issuer)
         tell(element.source(),
              fmt::format("auth.issuers: \"{}\" stands there twice", issuer.issuer));

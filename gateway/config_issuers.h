@@ -15,6 +15,6 @@ using TellError = std::function<void(const toml::source_region& place, const std
 
 // Reads the value of `auth.issuers`, an array of tables; whatever is wrong with it is told. For
 // config.cc only: toml++ takes long to compile. Thread: any (pure function).
-std::vector<Config::Issuer> read_issuers(const toml::node& value, const TellError& tell);
+std::vector<IssuerConfig> read_issuers(const toml::node& value, const TellError& tell);
 
 }  // namespace tidegate

@@ -19,7 +19,7 @@ enum class ValueKind { kText, kAddress, kChoice, kNumber, kBytes, kSwitch, kOrig
 
 using ConfigMember =
     std::variant<std::string Config::*, std::uint64_t Config::*, bool Config::*,
-                 std::vector<std::string> Config::*, std::vector<Config::Issuer> Config::*>;
+                 std::vector<std::string> Config::*, std::vector<IssuerConfig> Config::*>;
 
 // One key with everything that is derived from it: `section.key` in the file, `--section-key` or
 // the short flag on the command line, TIDEGATE_SECTION__KEY in the environment.

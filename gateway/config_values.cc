@@ -180,7 +180,7 @@ void ConfigReader::set_issuers(const ConfigKey& key, std::string_view text,
 
 void ConfigReader::set_issuers(const ConfigKey& key, const toml::node& value,
                                const TellError& tell) {
-  config_.*std::get<std::vector<Config::Issuer> Config::*>(key.member) = read_issuers(value, tell);
+  config_.*std::get<std::vector<IssuerConfig> Config::*>(key.member) = read_issuers(value, tell);
 }
 
 std::string ConfigReader::origin_of(std::string_view path) const {

@@ -33,6 +33,7 @@ constexpr std::uint64_t kOtherFilesMax = 256;
 // without a queue.
 constexpr std::int64_t kDrainPerSecond = 500;
 constexpr std::chrono::milliseconds kGrpcPatience{1000};
+constexpr std::chrono::milliseconds kKeysPatience{3000};
 
 ListenAddress address_of(const std::string& text) {
   auto address = parse_listen_address(text);
@@ -87,19 +88,10 @@ StoreOptions store_options(const Config& config, SystemClock& clock, Metrics& me
 // The tokens of the configured issuers, or development mode.
 std::variant<std::unique_ptr<TokenAuthority>, Gateway::StartError> open_authority(
     const Config& config, const Clock& clock) {
-  std::vector<IssuerConfig> issuers;
-  for (const Config::Issuer& issuer : config.auth_issuers) {
-    std::vector<Algorithm> algorithms;
-    for (const std::string& name : issuer.algorithms) {
-      const auto algorithm = algorithm_from_name(name);
-      TG_CHECK(algorithm.has_value(), name);  // read_config has checked it
-      algorithms.push_back(*algorithm);
-    }
-    issuers.push_back({issuer.issuer, issuer.audience, issuer.keys, issuer.ca_file,
-                       std::move(algorithms), issuer.leeway_s, issuer.max_lifetime_s});
-  }
-  auto verifier = TokenVerifier::open(std::move(issuers), clock);
+  auto verifier = TokenVerifier::open(config.auth_issuers, clock);
   if (!verifier) return Gateway::StartError{kConfigError, verifier.error().message};
+  // So that the first clients are not refused for want of keys. Why there are none is logged there.
+  (*verifier)->wait_for_keys(kKeysPatience);
   const std::string path = config.auth_revocations_file.empty()
                                ? config.log_store_dir + "/REVOCATIONS"
                                : config.auth_revocations_file;
@@ -140,6 +132,10 @@ struct Gateway::Parts {
   }
 
   Readiness readiness() const;
+  std::vector<TokenVerifier::IssuerHealth> issuers_health() const {
+    if (!tokens) return {};
+    return tokens->verifier().health();
+  }
   DeliveryCounts counts() const {
     return {net.connections(), metrics->subscriptions(), metrics->subscribers_behind()};
   }
@@ -187,6 +183,13 @@ Readiness Gateway::Parts::readiness() const {
     readiness.reasons.push_back(
         fmt::format("disk low: {} bytes free, publishes are refused below {}",
                     status.disk_free_bytes, config.log_store_disk_soft_bytes));
+  }
+  for (const auto& [issuer, keys] : issuers_health()) {
+    if (keys.has_keys && keys.last_error.empty()) continue;
+    readiness.notes.push_back(fmt::format("the keys of issuer {} {}", issuer,
+                                          keys.has_keys
+                                              ? "could not be read again: the old ones count"
+                                              : "could not be fetched yet"));
   }
   if (connections_max < config.http_max_connections) {
     readiness.notes.push_back(

@@ -9,8 +9,8 @@
 
 #include "eventstore/base/text.h"
 #include "eventstore/base/whole_file.h"
+#include "gateway/auth/jwt_claims.h"
 #include "gateway/auth/strict_json.h"
-#include "gateway/auth/token_verifier.h"
 
 namespace tidegate {
 namespace {

@@ -12,7 +12,6 @@
 namespace tidegate {
 namespace {
 
-constexpr std::int64_t kLifetimeMax_s = std::int64_t{366} * 24 * 3600;
 // A fetch takes a second or less as a rule, three at most.
 constexpr std::uint32_t kKeysRetryAfter_ms = 1000;
 
@@ -149,9 +148,14 @@ Result<VerifiedToken> TokenVerifier::verify(std::string_view token, std::int64_t
   Result<JwtClaims> claims = parse_claims(jwt->payload);
   if (!claims) return claims.error();
   if (Status good = check_claims(*claims, issuer.config, now_s); !good) return good.error();
-  return VerifiedToken{std::move(claims->issuer), std::move(claims->subject),
-                       std::move(claims->jti),    claims->issued_at_s.value_or(0),
-                       claims->expires_s,         std::move(claims->grants)};
+  const bool is_by_leeway = claims->expires_s <= now_s;
+  const std::int64_t ends_s = claims->expires_s + (is_by_leeway ? issuer.config.leeway_s : 0);
+  return VerifiedToken{std::move(claims->issuer),
+                       std::move(claims->subject),
+                       std::move(claims->jti),
+                       claims->issued_at_s.value_or(0),
+                       ends_s,
+                       std::move(claims->grants)};
 }
 
 Status TokenVerifier::reload() {

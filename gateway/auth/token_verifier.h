@@ -16,6 +16,7 @@
 namespace tidegate {
 
 inline constexpr std::int64_t kLeewayMax_s = 60;
+inline constexpr std::int64_t kLifetimeMax_s = std::int64_t{366} * 24 * 3600;
 
 // Who is trusted to say who somebody is.
 struct IssuerConfig {
@@ -27,6 +28,8 @@ struct IssuerConfig {
   std::vector<Algorithm> algorithms = {};
   std::int64_t leeway_s = 30;               // 0-60: how far the clocks may differ
   std::int64_t max_lifetime_s = 24 * 3600;  // `exp` is at most so far ahead, plus the leeway
+
+  friend bool operator==(const IssuerConfig&, const IssuerConfig&) = default;
 };
 
 // A token that can be believed. Thread: immutable.
@@ -35,6 +38,8 @@ struct VerifiedToken {
   std::string subject;
   std::string jti;               // empty: none
   std::int64_t issued_at_s = 0;  // 0: not said, so older than anything
+  // The claim `exp`; for a token that is good only by the leeway, that much later, so that nobody
+  // is let in to be sent away at once.
   std::int64_t expires_s = 0;
   Grants grants;
 };

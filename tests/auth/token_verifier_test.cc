@@ -176,6 +176,9 @@ TEST_F(TokenVerifierTest, TimesCountWithLeeway) {
   EXPECT_TRUE(refuses(expiring(-31), "expired 31 s ago"));
   EXPECT_TRUE(refuses(expiring(-30), "expired 30 s ago"));
   EXPECT_EQ(refusal(expiring(-29)), "");
+  // By the leeway: good until that is over, too.
+  EXPECT_EQ(verifier_->verify(expiring(-29), kNow_s)->expires_s, kNow_s + 1);
+  EXPECT_EQ(verifier_->verify(expiring(1), kNow_s)->expires_s, kNow_s + 1);
   EXPECT_EQ(refusal(expiring(24 * 3600)), "");
   EXPECT_EQ(refusal(expiring(24 * 3600 + 30)), "");
   EXPECT_TRUE(refuses(expiring(24 * 3600 + 31), "at most 86400 s"));
