@@ -13,6 +13,8 @@
 namespace tidegate {
 namespace {
 
+constexpr std::size_t kListStep = 1001;  // names of the index read at a time
+
 void set_stream(v1::Stream& out, const StreamInfo& info) {
   out.set_name(info.name);
   out.set_first_revision(info.first_revision);
@@ -33,17 +35,23 @@ Status list_streams(const EventStore& store, const Principal& principal,
                          fmt::format("at most {} bytes, are {}", kStreamNameBytesMax, text.size()));
     }
   }
-  // One more than asked for tells whether there is another page.
-  auto streams = store.list_streams(request.prefix(), request.page_token(), *page_size + 1);
-  if (!streams) return streams.error();
-  if (streams->size() > *page_size) {
-    streams->resize(*page_size);
-    response.set_next_page_token(streams->back().name);
+  // The index knows nothing of grants, so it is read until the page is full of what may be seen: a
+  // page's end must not name another stream. One more than asked for tells whether there is a next.
+  std::string after = request.page_token();
+  while (true) {
+    const auto streams = store.list_streams(request.prefix(), after, kListStep);
+    if (!streams) return streams.error();
+    for (const StreamInfo& info : *streams) {
+      if (!principal.may_see(info.name)) continue;
+      if (static_cast<std::size_t>(response.streams_size()) == *page_size) {
+        response.set_next_page_token(response.streams().rbegin()->name());
+        return {};
+      }
+      set_stream(*response.add_streams(), info);
+    }
+    if (streams->size() < kListStep) return {};
+    after = streams->back().name;
   }
-  for (const StreamInfo& info : *streams) {
-    if (principal.may_see(info.name)) set_stream(*response.add_streams(), info);
-  }
-  return {};
 }
 
 Status find_stream(const EventStore& store, const Principal& principal, const std::string& name,

@@ -48,6 +48,8 @@ void SessionCore::begin() {
   } else {
     reply(welcome());
   }
+  // On the way here from gRPC's thread: nobody would ask again.
+  check_revoked();
   run();
 }
 

@@ -166,6 +166,15 @@ TEST_F(SessionTokenTest, EndsWhenItIsRevoked) {
   EXPECT_FALSE(neighbour->transport.close_code());
 }
 
+TEST_F(SessionTokenTest, DoesNotBeginWhenItWasRevokedOnTheWay) {
+  authority_.revoke("issuer somebody");
+  pass_ms(250);  // the loop has looked
+  Peer peer(*loop_, WireForm::kJson, std::make_shared<const Principal>(somebody({">"})));
+  EXPECT_EQ(peer.transport.close_code(), CloseCode::kForbidden);
+  settle(peer);
+  EXPECT_EQ(ops(peer.take()), "");
+}
+
 TEST_F(SessionTokenTest, KeepsCursorsByOwner) {
   const auto peer = connect_as(somebody({">"}));
   ask(*peer, R"({"op":"subscribe","id":"s","streams":[">"],"cursor":"c"})");

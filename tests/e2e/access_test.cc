@@ -17,8 +17,8 @@
 #include "tests/support/ws_client.h"
 #include "tidegate/v1/admin_service.pb.h"
 #include "tidegate/v1/cursor_service.pb.h"
-#include "tidegate/v1/event_service.pb.h"
-#include "tidegate/v1/stream_service.pb.h"
+#include "tidegate/v1/event_service.grpc.pb.h"
+#include "tidegate/v1/stream_service.grpc.pb.h"
 
 namespace tidegate::test {
 namespace {
@@ -166,6 +166,41 @@ TEST(AccessTest, TheCommandLineSendsItsToken) {
   EXPECT_NE(denied.stderr_text.find("'b.*'"), std::string::npos) << denied.stderr_text;
   EXPECT_EQ(read("a.*", {}).exit_code, 5);
   EXPECT_EQ(read("a.*", {"--token-file", files.file("none")}).exit_code, 2);
+}
+
+TEST(AccessTest, StreamsThatAreNotGrantedAreNotNamed) {
+  const auto channel = grpc::CreateChannel(gateway().grpc(), grpc::InsecureChannelCredentials());
+  const auto events = v1::EventService::NewStub(channel);
+  const auto streams = v1::StreamService::NewStub(channel);
+  const auto authorise = [](grpc::ClientContext& context, const std::string& token) {
+    context.AddMetadata("authorization", "Bearer " + token);
+  };
+  v1::PublishRequest request;
+  for (const char* stream : {"list.a", "list.b", "list.c", "list.d"}) {
+    v1::NewEvent& event = *request.add_events();
+    event.set_stream(stream);
+    event.mutable_event()->set_id(stream);
+    event.mutable_event()->set_source("/s");
+    event.mutable_event()->set_type("t");
+  }
+  grpc::ClientContext publishing;
+  authorise(publishing, issuer().token("p", {}, {"list.*"}));
+  v1::PublishResponse published;
+  ASSERT_TRUE(events->Publish(&publishing, request, &published).ok());
+
+  std::vector<std::string> named;
+  v1::ListStreamsRequest listing;
+  listing.set_page_size(1);
+  do {
+    grpc::ClientContext context;
+    authorise(context, issuer().token("l", {"list.b", "list.d"}));
+    v1::ListStreamsResponse page;
+    ASSERT_TRUE(streams->ListStreams(&context, listing, &page).ok());
+    for (const v1::Stream& stream : page.streams()) named.push_back(stream.name());
+    listing.set_page_token(page.next_page_token());
+    if (!page.next_page_token().empty()) named.push_back("then " + page.next_page_token());
+  } while (!listing.page_token().empty());
+  EXPECT_EQ(named, (std::vector<std::string>{"list.b", "then list.b", "list.d"}));
 }
 
 TEST(AccessTest, TheWebSocketTakesEveryGoodTokenAndNoOther) {
