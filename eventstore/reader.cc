@@ -25,9 +25,7 @@
 namespace tidegate {
 namespace {
 
-// Events of one step by the index: each costs a look-up of its own in the log.
-constexpr std::size_t kIndexStepEvents = 256;
-// ... which is what reading about so many of the log in a row costs.
+// A look-up of one event costs what reading about so many of the log in a row costs.
 constexpr Sequence kLookUpCost = 8;
 // Streams that a filter with wildcards may match to be answered by the index, and streams to look
 // at for them: a step pays for that each time.
@@ -143,15 +141,17 @@ auto Reader::beside_trims(const Attempt& attempt) const {
   }
 }
 
-Result<ReadChunk> Reader::read(const Filter& filter, Sequence after) const {
-  return beside_trims([&] { return read_once(filter, after); });
+Result<ReadChunk> Reader::read(const Filter& filter, Sequence after, std::size_t look_ups) const {
+  TG_CHECK(look_ups > 0 && look_ups <= kLookUpsMax, look_ups);
+  return beside_trims([&] { return read_once(filter, after, look_ups); });
 }
 
 Result<ReadChunk> Reader::read_backward(const Filter& filter, Sequence before) const {
   return beside_trims([&] { return read_backward_once(filter, before); });
 }
 
-Result<ReadChunk> Reader::read_once(const Filter& filter, Sequence after) const {
+Result<ReadChunk> Reader::read_once(const Filter& filter, Sequence after,
+                                    std::size_t look_ups) const {
   const Sequence floor = history_.floor().sequence;
   if (after + 1 < floor) return trimmed(after + 1, floor);
   // Read before the rows, so that they cover it.
@@ -159,7 +159,7 @@ Result<ReadChunk> Reader::read_once(const Filter& filter, Sequence after) const 
   if (after < indexed && after + 1 < tail_.first()) {
     auto streams = few_streams(filter);
     if (!streams) return std::move(streams).error();
-    if (*streams) return read_streams(**streams, after, indexed);
+    if (*streams) return read_streams(**streams, after, indexed, look_ups);
   }
   return read_run(after);
 }
@@ -213,22 +213,22 @@ Result<ReadChunk> Reader::read_run(Sequence after) const {
 
 // By the index: merges the next events of the streams.
 Result<ReadChunk> Reader::read_streams(const std::vector<std::string>& streams, Sequence after,
-                                       Sequence indexed) const {
+                                       Sequence indexed, std::size_t look_ups) const {
   std::vector<Sequence> merged;
   Sequence examined = indexed;
   for (const std::string& stream : streams) {
-    auto sequences = index_.sequences_after(stream, after, indexed, kIndexStepEvents);
+    auto sequences = index_.sequences_after(stream, after, indexed, look_ups);
     if (!sequences) return std::move(sequences).error();
     // A stream that was cut short is known only up to its last one.
-    if (sequences->size() >= kIndexStepEvents) examined = std::min(examined, sequences->back());
+    if (sequences->size() >= look_ups) examined = std::min(examined, sequences->back());
     merged.insert(merged.end(), sequences->begin(), sequences->end());
   }
   std::sort(merged.begin(), merged.end());
   std::erase_if(merged, [&](Sequence sequence) { return sequence > examined; });
-  if (merged.size() >= kIndexStepEvents) {
-    merged.resize(kIndexStepEvents);
+  if (merged.size() >= look_ups) {
+    merged.resize(look_ups);
     examined = merged.back();
-    if (examined - after <= kLookUpCost * kIndexStepEvents) return read_run(after);
+    if (examined - after <= kLookUpCost * look_ups) return read_run(after);
   }
   SegmentRef segment;
   if (!merged.empty()) {
@@ -236,6 +236,10 @@ Result<ReadChunk> Reader::read_streams(const std::vector<std::string>& streams, 
     if (!loaded) return std::move(loaded).error();
     segment = *std::move(loaded);
     if (segment->last() < merged.back()) examined = segment->last();
+  }
+  if (segment && segment->last() == examined) {
+    const Chain chain = segment->record(segment->count() - 1).chain;
+    return ReadChunk{std::move(segment), examined, chain};
   }
   auto chain = chain_at(examined);
   if (!chain) return std::move(chain).error();
@@ -288,15 +292,15 @@ Result<ReadChunk> Reader::read_streams_backward(const std::vector<std::string>& 
   std::vector<Sequence> merged;
   Sequence examined = floor;
   for (const std::string& stream : streams) {
-    auto sequences = index_.sequences_before(stream, before, kIndexStepEvents);
+    auto sequences = index_.sequences_before(stream, before, kLookUpsMax);
     if (!sequences) return std::move(sequences).error();
-    if (sequences->size() >= kIndexStepEvents) examined = std::max(examined, sequences->back());
+    if (sequences->size() >= kLookUpsMax) examined = std::max(examined, sequences->back());
     merged.insert(merged.end(), sequences->begin(), sequences->end());
   }
   std::erase_if(merged, [&](Sequence sequence) { return sequence < examined; });
   std::sort(merged.begin(), merged.end(), std::greater<>());
-  if (merged.size() > kIndexStepEvents) {
-    merged.resize(kIndexStepEvents);
+  if (merged.size() > kLookUpsMax) {
+    merged.resize(kLookUpsMax);
     examined = merged.back();
   }
   if (merged.empty()) return ReadChunk{nullptr, examined, 0};

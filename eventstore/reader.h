@@ -81,10 +81,13 @@ class Reader {
   // never as missing.
   //
   // The next step after `after`. At the head: a null segment and examined == after. A filter that
-  // few streams match is answered by the stream index as long as their events are scattered.
-  // kTrimmed when `after` + 1 is below the floor, kDataLoss when the disk cannot give what it
-  // should.
-  Result<ReadChunk> read(const Filter& filter, Sequence after) const;
+  // few streams match is answered by the stream index as long as their events are scattered; such a
+  // step has at most `look_ups` events, because each is looked up in the log by itself: a reader
+  // that wants the first of them soon asks for few. kTrimmed when `after` + 1 is below the floor,
+  // kDataLoss when the disk cannot give what it should.
+  static constexpr std::size_t kLookUpsMax = 256;
+  Result<ReadChunk> read(const Filter& filter, Sequence after,
+                         std::size_t look_ups = kLookUpsMax) const;
   // The step below `before`; ends with examined == floor. Events of the segment are in ascending
   // order.
   Result<ReadChunk> read_backward(const Filter& filter, Sequence before) const;
@@ -99,12 +102,12 @@ class Reader {
  private:
   template <typename Attempt>
   auto beside_trims(const Attempt& attempt) const;
-  Result<ReadChunk> read_once(const Filter& filter, Sequence after) const;
+  Result<ReadChunk> read_once(const Filter& filter, Sequence after, std::size_t look_ups) const;
   Result<ReadChunk> read_backward_once(const Filter& filter, Sequence before) const;
   Result<ReadChunk> read_run(Sequence after) const;
   Result<std::optional<std::vector<std::string>>> few_streams(const Filter& filter) const;
   Result<ReadChunk> read_streams(const std::vector<std::string>& streams, Sequence after,
-                                 Sequence indexed) const;
+                                 Sequence indexed, std::size_t look_ups) const;
   Result<ReadChunk> read_streams_backward(const std::vector<std::string>& streams,
                                           Sequence before) const;
   Result<SegmentRef> load(const std::vector<Sequence>& sequences) const;

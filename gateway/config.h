@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "eventstore/base/log.h"
+#include "gateway/auth/certificate_role.h"
 #include "gateway/auth/token_verifier.h"
+#include "gateway/tls/server_identity.h"
 
 namespace tidegate {
 
@@ -20,11 +22,29 @@ struct Config {
   std::vector<std::string> http_allowed_origins;
   std::string http_token_cookie;
   bool http_query_token = false;
+  std::vector<std::string> http_trusted_proxies;
+  bool http_proxy_protocol = false;
   std::string grpc_listen = "127.0.0.1:7090";
   std::string admin_listen = "127.0.0.1:7091";
 
-  std::vector<IssuerConfig> auth_issuers;  // none: development mode
-  std::string auth_revocations_file;       // empty: in the log's directory
+  std::string tls_certificate;  // empty: no TLS
+  std::string tls_key;
+  std::string tls_client_ca;
+
+  // Neither issuers nor certificates: development mode.
+  std::vector<IssuerConfig> auth_issuers;
+  std::vector<CertificateRole> auth_certificates;
+  std::string auth_revocations_file;  // empty: in the log's directory
+
+  std::uint64_t limits_memory_bytes = 0;  // 0: three quarters of the machine's
+  std::uint64_t limits_connections_per_address = 200;
+  std::uint64_t limits_connections_per_subject = 20;
+  std::uint64_t limits_upgrades_per_second = 5000;
+  std::uint64_t limits_messages_per_second = 50;
+  std::uint64_t limits_message_bytes_per_second = 64 << 10;
+  std::uint64_t limits_publish_events_per_second = 0;  // 0: no limit, as the next two
+  std::uint64_t limits_publish_bytes_per_second = 0;
+  std::uint64_t limits_replay_bytes_per_second = std::uint64_t{64} << 20;
 
   std::string log_store_dir;
   std::uint64_t log_store_tail_bytes = std::uint64_t{256} << 20;
@@ -43,9 +63,11 @@ struct Config {
 
   std::string logging_level = "info";
   std::string logging_format = "text";
+  std::string logging_audit_file;  // empty: none
 
   LogLevel log_level() const;
-  bool has_authentication() const { return !auth_issuers.empty(); }
+  bool has_authentication() const { return !auth_issuers.empty() || !auth_certificates.empty(); }
+  TlsFiles tls_files() const { return {tls_certificate, tls_key, tls_client_ca}; }
   bool has_json_logs() const { return logging_format == "json"; }
   unsigned io_threads() const;
 };

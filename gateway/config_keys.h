@@ -15,11 +15,23 @@ namespace tidegate {
 
 inline constexpr std::uint64_t kNoMaximum = UINT64_MAX;
 
-enum class ValueKind { kText, kAddress, kChoice, kNumber, kBytes, kSwitch, kOrigins, kIssuers };
+enum class ValueKind {
+  kText,
+  kAddress,
+  kChoice,
+  kNumber,
+  kBytes,
+  kSwitch,
+  kOrigins,
+  kRanges,
+  kIssuers,
+  kCertificates,
+};
 
 using ConfigMember =
     std::variant<std::string Config::*, std::uint64_t Config::*, bool Config::*,
-                 std::vector<std::string> Config::*, std::vector<IssuerConfig> Config::*>;
+                 std::vector<std::string> Config::*, std::vector<IssuerConfig> Config::*,
+                 std::vector<CertificateRole> Config::*>;
 
 // One key with everything that is derived from it: `section.key` in the file, `--section-key` or
 // the short flag on the command line, TIDEGATE_SECTION__KEY in the environment.

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "eventstore/base/text.h"
+#include "gateway/net/ip_address.h"
 #include "gateway/net/listen_socket.h"
 
 namespace tidegate {
@@ -71,6 +72,11 @@ std::string range_text(const ConfigKey& key) {
   return fmt::format("from {} to {}", key.min, key.max);
 }
 
+bool is_list(ValueKind kind) {
+  return kind == ValueKind::kOrigins || kind == ValueKind::kRanges || kind == ValueKind::kIssuers ||
+         kind == ValueKind::kCertificates;
+}
+
 std::string place(const std::string& path, const toml::source_region& source) {
   return fmt::format("{}:{}:{}", path, source.begin.line, source.begin.column);
 }
@@ -98,10 +104,12 @@ void ConfigReader::set(const ConfigKey& key, std::string_view text, const std::s
       set_switch(key, text, origin);
       return;
     case ValueKind::kOrigins:
-      set_origins(key, split(text), origin);
+    case ValueKind::kRanges:
+      set_list(key, split(text), origin);
       return;
     case ValueKind::kIssuers:
-      set_issuers(key, text, origin);
+    case ValueKind::kCertificates:
+      set_tables(key, text, origin);
       return;
   }
 }
@@ -154,33 +162,40 @@ void ConfigReader::set_switch(const ConfigKey& key, std::string_view text,
   origins_[key.path()] = origin;
 }
 
-void ConfigReader::set_origins(const ConfigKey& key, std::vector<std::string> origins,
-                               const std::string& origin) {
-  for (const std::string& text : origins) {
-    if (is_origin(text)) continue;
-    fail(origin, fmt::format("{}: \"{}\" is not the origin of a page, such as "
-                             "https://app.example or http://localhost:3000",
-                             key.path(), text));
+void ConfigReader::set_list(const ConfigKey& key, std::vector<std::string> texts,
+                            const std::string& origin) {
+  const bool is_ranges = key.kind == ValueKind::kRanges;
+  for (const std::string& text : texts) {
+    if (is_ranges ? IpRange::parse(text).has_value() : is_origin(text)) continue;
+    fail(origin, fmt::format("{}: \"{}\" is not {}", key.path(), text,
+                             is_ranges ? "an address or a range of them, such as 10.0.0.0/8"
+                                       : "the origin of a page, such as https://app.example or "
+                                         "http://localhost:3000"));
   }
-  config_.*std::get<std::vector<std::string> Config::*>(key.member) = std::move(origins);
+  config_.*std::get<std::vector<std::string> Config::*>(key.member) = std::move(texts);
   origins_[key.path()] = origin;
 }
 
-void ConfigReader::set_issuers(const ConfigKey& key, std::string_view text,
-                               const std::string& origin) {
+void ConfigReader::set_tables(const ConfigKey& key, std::string_view text,
+                              const std::string& origin) {
   try {
     const toml::table parsed = toml::parse(fmt::format("v = {}", text));
-    set_issuers(key, *parsed.get("v"),
-                [&](const toml::source_region&, const std::string& what) { fail(origin, what); });
+    set_tables(key, *parsed.get("v"),
+               [&](const toml::source_region&, const std::string& what) { fail(origin, what); });
     origins_[key.path()] = origin;
   } catch (const toml::parse_error& error) {
     fail(origin, fmt::format("{}: {}", key.path(), error.description()));
   }
 }
 
-void ConfigReader::set_issuers(const ConfigKey& key, const toml::node& value,
-                               const TellError& tell) {
-  config_.*std::get<std::vector<IssuerConfig> Config::*>(key.member) = read_issuers(value, tell);
+void ConfigReader::set_tables(const ConfigKey& key, const toml::node& value,
+                              const TellError& tell) {
+  if (key.kind == ValueKind::kIssuers) {
+    config_.*std::get<std::vector<IssuerConfig> Config::*>(key.member) = read_issuers(value, tell);
+  } else {
+    config_.*std::get<std::vector<CertificateRole> Config::*>(key.member) =
+        read_certificate_roles(value, tell);
+  }
 }
 
 std::string ConfigReader::origin_of(std::string_view path) const {
@@ -216,7 +231,7 @@ void ConfigReader::load_section(const std::string& path, std::string_view sectio
   for (const auto& [name, node] : table) {
     const std::string origin = place(path, name.source());
     const ConfigKey* key = find_config_key(section, name.str());
-    if (key != nullptr && (key->kind == ValueKind::kOrigins || key->kind == ValueKind::kIssuers)) {
+    if (key != nullptr && is_list(key->kind)) {
       load_list(*key, node, path, origin);
     } else if (key != nullptr) {
       load_value(*key, node, origin);
@@ -228,8 +243,8 @@ void ConfigReader::load_section(const std::string& path, std::string_view sectio
 
 void ConfigReader::load_list(const ConfigKey& key, const toml::node& node, const std::string& path,
                              const std::string& origin) {
-  if (key.kind == ValueKind::kIssuers) {
-    set_issuers(key, node, [&](const toml::source_region& source, const std::string& what) {
+  if (key.kind == ValueKind::kIssuers || key.kind == ValueKind::kCertificates) {
+    set_tables(key, node, [&](const toml::source_region& source, const std::string& what) {
       fail(place(path, source), what);
     });
     origins_[key.path()] = origin;
@@ -240,7 +255,7 @@ void ConfigReader::load_list(const ConfigKey& key, const toml::node& node, const
     for (const toml::node& element : *list) {
       if (const auto text = element.value_exact<std::string>()) texts.push_back(*text);
     }
-    if (texts.size() == list->size()) return set_origins(key, std::move(texts), origin);
+    if (texts.size() == list->size()) return set_list(key, std::move(texts), origin);
   }
   fail(origin, fmt::format("{} must be a list of texts in quotes", key.path()));
 }
@@ -291,15 +306,34 @@ void ConfigReader::check_exposed() {
     const auto address = parse_listen_address(listen);
     if (!address || address->is_loopback()) continue;
     const std::string path = fmt::format("{}.listen", section);
-    fail(origin_of(path), fmt::format("{}: {} can be reached from other machines: configure "
-                                      "authentication (auth.issuers), or listen "
-                                      "on 127.0.0.0/8, [::1] or localhost",
-                                      path, listen));
+    fail(origin_of(path),
+         fmt::format("{}: {} can be reached from other machines: configure "
+                     "authentication (auth.issuers or auth.certificates), or listen "
+                     "on 127.0.0.0/8, [::1] or localhost",
+                     path, listen));
+  }
+}
+
+void ConfigReader::check_tls() {
+  if (config_.tls_certificate.empty() != config_.tls_key.empty()) {
+    const char* const given = config_.tls_key.empty() ? "tls.certificate" : "tls.key";
+    fail(origin_of(given), "tls.certificate and tls.key need each other");
+  }
+  if (!config_.tls_client_ca.empty() && config_.tls_certificate.empty())
+    fail(origin_of("tls.client_ca"), "tls.client_ca needs tls.certificate");
+  if (!config_.auth_certificates.empty() && config_.tls_client_ca.empty()) {
+    fail(origin_of("auth.certificates"),
+         "auth.certificates needs tls.client_ca: who signs these certificates?");
   }
 }
 
 void ConfigReader::check_together() {
   check_exposed();
+  if (config_.http_proxy_protocol && config_.http_trusted_proxies.empty()) {
+    fail(origin_of("http.proxy_protocol"),
+         "http.proxy_protocol needs http.trusted_proxies: who else is to be believed?");
+  }
+  check_tls();
   if (config_.log_store_disk_hard_bytes > config_.log_store_disk_soft_bytes) {
     fail(origin_of("log_store.disk_hard_bytes"),
          fmt::format(

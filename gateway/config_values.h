@@ -9,6 +9,7 @@
 
 #include "gateway/config_issuers.h"
 #include "gateway/config_keys.h"
+#include "gateway/config_roles.h"
 
 namespace tidegate {
 
@@ -35,11 +36,10 @@ class ConfigReader {
   void set_number(const ConfigKey& key, std::optional<std::uint64_t> number, std::string_view text,
                   const std::string& origin, std::string_view what);
   void set_switch(const ConfigKey& key, std::string_view text, const std::string& origin);
-  void set_origins(const ConfigKey& key, std::vector<std::string> origins,
-                   const std::string& origin);
+  void set_list(const ConfigKey& key, std::vector<std::string> texts, const std::string& origin);
   // Of a flag or a variable: the value as the file would have it.
-  void set_issuers(const ConfigKey& key, std::string_view text, const std::string& origin);
-  void set_issuers(const ConfigKey& key, const toml::node& value, const TellError& tell);
+  void set_tables(const ConfigKey& key, std::string_view text, const std::string& origin);
+  void set_tables(const ConfigKey& key, const toml::node& value, const TellError& tell);
 
   void load_list(const ConfigKey& key, const toml::node& node, const std::string& path,
                  const std::string& origin);
@@ -47,6 +47,7 @@ class ConfigReader {
   void load_value(const ConfigKey& key, const toml::node& node, const std::string& origin);
   // Who can reach a listener from elsewhere needs a token.
   void check_exposed();
+  void check_tls();
   std::string origin_of(std::string_view path) const;
 
   Config config_;

@@ -15,6 +15,8 @@
 #include "gateway/auth/token_authority.h"
 #include "gateway/net/admin_listener.h"
 #include "gateway/net/net_server.h"
+#include "gateway/ops/audit_file.h"
+#include "gateway/ops/memory_guard.h"
 #include "gateway/ops/metrics.h"
 
 namespace tidegate {
@@ -58,9 +60,9 @@ std::uint64_t fit_connections(std::uint64_t wanted) {
   const std::uint64_t files = limit.rlim_cur;
   const std::uint64_t taken = files / 4 + std::clamp(files / 4, kOtherFilesMin, kOtherFilesMax);
   const std::uint64_t left = files > taken ? files - taken : 2;
-  constexpr std::uint64_t kPending = NetOptions::kPendingMax;
-  if (wanted + std::min(wanted, kPending) <= left) return wanted;
-  return left > 2 * kPending ? left - kPending : left / 2;
+  const std::uint64_t pending = AdmissionRules().pending_max;
+  if (wanted + std::min(wanted, pending) <= left) return wanted;
+  return left > 2 * pending ? left - pending : left / 2;
 }
 
 SessionLimits session_limits(const Config& config) {
@@ -69,6 +71,12 @@ SessionLimits session_limits(const Config& config) {
   limits.pong_ms = static_cast<std::int64_t>(config.delivery_pong_ms);
   limits.position_ms = static_cast<std::int64_t>(config.delivery_position_ms);
   limits.no_progress_ms = static_cast<std::int64_t>(config.delivery_no_progress_ms);
+  limits.messages_per_second = static_cast<std::uint32_t>(config.limits_messages_per_second);
+  limits.messages_burst = 2 * limits.messages_per_second;
+  limits.message_bytes_per_second =
+      static_cast<std::uint32_t>(config.limits_message_bytes_per_second);
+  limits.message_bytes_burst = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(32 * config.limits_message_bytes_per_second, UINT32_MAX));
   return limits;
 }
 
@@ -85,9 +93,14 @@ StoreOptions store_options(const Config& config, SystemClock& clock, Metrics& me
   return options;
 }
 
+BudgetRates budget_rates(const Config& config) {
+  return {config.limits_publish_events_per_second, config.limits_publish_bytes_per_second,
+          config.limits_replay_bytes_per_second};
+}
+
 // The tokens of the configured issuers, or development mode.
 std::variant<std::unique_ptr<TokenAuthority>, Gateway::StartError> open_authority(
-    const Config& config, const Clock& clock) {
+    const Config& config, Audit& audit, const Clock& clock) {
   auto verifier = TokenVerifier::open(config.auth_issuers, clock);
   if (!verifier) return Gateway::StartError{kConfigError, verifier.error().message};
   // So that the first clients are not refused for want of keys. Why there are none is logged there.
@@ -97,17 +110,62 @@ std::variant<std::unique_ptr<TokenAuthority>, Gateway::StartError> open_authorit
                                : config.auth_revocations_file;
   auto revoked = Revocations::open(path, clock.wall_us() / 1'000'000);
   if (!revoked) return Gateway::StartError{kDataError, revoked.error().message};
-  return std::make_unique<TokenAuthority>(*std::move(verifier), *std::move(revoked), clock);
+  return std::make_unique<TokenAuthority>(*std::move(verifier), *std::move(revoked),
+                                          config.auth_certificates, budget_rates(config), audit,
+                                          clock);
 }
 
-NetOptions net_options(const Config& config, std::uint64_t connections_max) {
+// Null without TLS.
+Result<std::unique_ptr<ServerIdentity>> open_identity(const Config& config, const Clock& clock) {
+  if (!config.tls_files().is_configured()) return std::unique_ptr<ServerIdentity>();
+  return ServerIdentity::open(config.tls_files(), clock);
+}
+
+// What an operator should hear once.
+void warn_of_exposure(const Config& config) {
+  if (!config.has_authentication()) {
+    log(LogLevel::kWarn,
+        "no authentication: every operation is permitted, and only this machine can connect");
+    return;
+  }
+  if (config.tls_files().is_configured()) return;
+  for (const std::string& listen : {config.http_listen, config.grpc_listen, config.admin_listen}) {
+    if (address_of(listen).is_loopback()) continue;
+    log(LogLevel::kWarn,
+        "no TLS: who can read the network can read tokens; set tls.certificate and tls.key, or "
+        "let nobody but a proxy with TLS reach this listener",
+        {{"listener", listen}});
+  }
+}
+
+std::uint64_t memory_ceiling(const Config& config) {
+  if (config.limits_memory_bytes != 0) return config.limits_memory_bytes;
+  return memory_of_machine() / 4 * 3;
+}
+
+AdmissionRules admission_rules(const Config& config, std::uint64_t connections_max) {
+  AdmissionRules rules;
+  rules.connections_max = connections_max;
+  rules.connections_per_address_max = config.limits_connections_per_address;
+  rules.connections_per_subject_max = config.limits_connections_per_subject;
+  rules.upgrades_per_second = static_cast<std::uint32_t>(config.limits_upgrades_per_second);
+  for (const std::string& range : config.http_trusted_proxies) {
+    rules.trusted_proxies.push_back(*IpRange::parse(range));  // read_config has checked it
+  }
+  rules.takes_proxy_header = config.http_proxy_protocol;
+  rules.upgrade = {!config.has_authentication(), config.http_allowed_origins,
+                   config.http_token_cookie, config.http_query_token};
+  return rules;
+}
+
+NetOptions net_options(const Config& config, std::uint64_t connections_max,
+                       const ServerIdentity* identity) {
   NetOptions options;
+  options.identity = identity;
   options.http = address_of(config.http_listen);
   options.io_threads = config.io_threads();
-  options.connections_max = connections_max;
+  options.admission = admission_rules(config, connections_max);
   options.limits = session_limits(config);
-  options.upgrade = {!config.has_authentication(), config.http_allowed_origins,
-                     config.http_token_cookie, config.http_query_token};
   options.server = "tidegate/" TIDEGATE_VERSION;
   return options;
 }
@@ -118,11 +176,14 @@ NetOptions net_options(const Config& config, std::uint64_t connections_max) {
 // way.
 struct Gateway::Parts {
   Parts(const Config& gateway_config, std::unique_ptr<SystemClock> system_clock,
-        std::unique_ptr<Metrics> store_metrics, std::unique_ptr<EventStore> opened,
+        std::unique_ptr<Metrics> store_metrics, std::unique_ptr<AuditFile> audit_file,
+        std::unique_ptr<ServerIdentity> server_identity, std::unique_ptr<EventStore> opened,
         std::unique_ptr<TokenAuthority> token_authority)
       : config(gateway_config),
         clock(std::move(system_clock)),
         metrics(std::move(store_metrics)),
+        audit(std::move(audit_file)),
+        identity(std::move(server_identity)),
         store(std::move(opened)),
         tokens(std::move(token_authority)) {}
   // Ends gRPC first: its calls hold sessions on the loops.
@@ -148,27 +209,40 @@ struct Gateway::Parts {
   std::unique_ptr<SystemClock> clock;
   // Counts; everything below tells it what happens.
   std::unique_ptr<Metrics> metrics;
+  // Who was let in, refused or denied; null when it is not kept.
+  const std::unique_ptr<AuditFile> audit;
+  // The certificate of the listeners; null without TLS.
+  const std::unique_ptr<ServerIdentity> identity;
   // The log, with its appender, upkeep and read threads.
   std::unique_ptr<EventStore> store;
   // What tokens are worth; null in development mode.
   const std::unique_ptr<TokenAuthority> tokens;
-  NoAuthority no_tokens;
+  NoAuthority no_tokens{audit ? static_cast<Audit&>(*audit) : Audit::nowhere()};
   Authority& authority = tokens ? static_cast<Authority&>(*tokens) : no_tokens;
   // How many connections the limit of open files allows.
   const std::uint64_t connections_max = fit_connections(config.http_max_connections);
+  // How far memory is used up, and who measures it.
+  PressureGauge pressure;
+  MemoryGuard memory{memory_ceiling(config), pressure};
   // The I/O loops and the WebSocket listener; sessions live here.
-  NetServer net{*store,   *clock,    *metrics,
-                *metrics, authority, net_options(config, connections_max)};
+  NetServer net{*store,
+                *clock,
+                *metrics,
+                *metrics,
+                authority,
+                pressure,
+                net_options(config, connections_max, identity.get())};
   // The gRPC listener: publishing, reading, administration, and subscriptions whose sessions live
   // on the loops.
   std::unique_ptr<GrpcServer> grpc =
       std::make_unique<GrpcServer>(GrpcOptions{.listen = config.grpc_listen,
                                                .version = TIDEGATE_VERSION,
-                                               .has_reflection = !config.has_authentication()},
+                                               .has_reflection = !config.has_authentication(),
+                                               .identity = identity.get()},
                                    *store, net, authority, [this] { return counts(); });
   // The pages for operators, on a thread of its own.
   std::unique_ptr<AdminListener> admin = std::make_unique<AdminListener>(
-      address_of(config.admin_listen), !config.has_authentication(), authority,
+      address_of(config.admin_listen), !config.has_authentication(), authority, identity.get(),
       AdminPages{[this] { return net.stalled_ms() < kStalledMs; }, [this] { return readiness(); },
                  [this] { return metrics->text(*store); }});
 };
@@ -191,6 +265,18 @@ Readiness Gateway::Parts::readiness() const {
                                               ? "could not be read again: the old ones count"
                                               : "could not be fetched yet"));
   }
+  if (identity) {
+    constexpr std::int64_t kWarnDays = 14;
+    constexpr std::int64_t kDayS = 24 * 3600;
+    const std::int64_t left_s = identity->current()->expires_s - clock->wall_us() / 1'000'000;
+    if (left_s < kWarnDays * kDayS) {
+      readiness.notes.push_back(
+          left_s < 0 ? "the certificate has expired"
+                     : fmt::format("the certificate expires in {} days", left_s / kDayS));
+    }
+  }
+  if (pressure.level() != Pressure::kNone)
+    readiness.notes.emplace_back("memory is short: some requests are refused");
   if (connections_max < config.http_max_connections) {
     readiness.notes.push_back(
         fmt::format("only {} of {} connections: the limit of open files is too low",
@@ -203,17 +289,28 @@ std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const
   raise_open_files();
   auto clock = std::make_unique<SystemClock>();
   auto metrics = std::make_unique<Metrics>(TIDEGATE_VERSION);
+  std::unique_ptr<AuditFile> audit;
+  if (!config.logging_audit_file.empty()) {
+    auto file = AuditFile::open(config.logging_audit_file, *clock);
+    if (!file) return StartError{kConfigError, file.error().message};
+    audit = *std::move(file);
+  }
+  auto identity = open_identity(config, *clock);
+  if (!identity) return StartError{kConfigError, identity.error().message};
+  if (*identity) metrics->certificate_loaded((*identity)->current()->expires_s);
   auto opened = EventStore::open(store_options(config, *clock, *metrics));
   if (const auto* error = std::get_if<EventStore::OpenError>(&opened)) {
     return StartError{error->exit_code, error->error.message};
   }
   std::unique_ptr<TokenAuthority> tokens;
   if (config.has_authentication()) {
-    auto authority = open_authority(config, *clock);
+    Audit& noted = audit ? static_cast<Audit&>(*audit) : Audit::nowhere();
+    auto authority = open_authority(config, noted, *clock);
     if (const auto* error = std::get_if<StartError>(&authority)) return *error;
     tokens = std::move(std::get<0>(authority));
   }
   auto parts = std::make_unique<Parts>(config, std::move(clock), std::move(metrics),
+                                       std::move(audit), *std::move(identity),
                                        std::move(std::get<0>(opened)), std::move(tokens));
   if (parts->connections_max < config.http_max_connections) {
     log(LogLevel::kWarn, "the limit of open files allows fewer connections than configured",
@@ -228,10 +325,7 @@ std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const
       return StartError{kOsError, fmt::format("{} listener: {}", name, address.error().message)};
     parts->listeners.push_back({name, *address});
   }
-  if (!config.has_authentication()) {
-    log(LogLevel::kWarn,
-        "no authentication: every operation is permitted, and only this machine can connect");
-  }
+  warn_of_exposure(config);
   return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
 }
 
@@ -242,12 +336,27 @@ const std::vector<Gateway::Listener>& Gateway::listeners() const {
   return parts_->listeners;
 }
 
-void Gateway::reload_keys() {
-  if (!parts_->tokens) return;
-  if (const Status reloaded = parts_->tokens->verifier().reload(); !reloaded) {
-    log(LogLevel::kError, "keys were not reloaded: those from before go on",
-        {{"error", reloaded.error().message}});
+void Gateway::reload() {
+  const auto note = [this](const Status& reloaded, std::string_view what) {
+    if (reloaded) return;
+    log(LogLevel::kError, what, {{"error", reloaded.error().message}});
+    parts_->metrics->reload_failed();
+  };
+  if (parts_->audit) {
+    note(parts_->audit->reopen(),
+         "the audit log was not opened again: the file from before goes on");
+    parts_->audit->note({.event = "reloaded"});
   }
+  if (parts_->tokens) {
+    note(parts_->tokens->verifier().reload(), "keys were not reloaded: those from before go on");
+  }
+  if (!parts_->identity) return;
+  Status exchanged = parts_->identity->reload();
+  if (exchanged) {
+    parts_->metrics->certificate_loaded(parts_->identity->current()->expires_s);
+    exchanged = parts_->grpc->exchange_certificate();
+  }
+  note(exchanged, "the certificate was not reloaded: the one from before goes on");
 }
 
 void Gateway::drain() {

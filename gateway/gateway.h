@@ -33,8 +33,9 @@ class Gateway {
   // In the order http, grpc, admin.
   const std::vector<Listener>& listeners() const;
 
-  // Reads the files with keys again. What cannot be read is logged, and the keys from before stay.
-  void reload_keys();
+  // Reads the files with keys and the certificate again. What cannot be used is logged and counted,
+  // and what was there before stays.
+  void reload();
   // Not ready from now on; no new connection or publish is taken, and every session is told to
   // close and come back, spread over time as their number asks for.
   void drain();

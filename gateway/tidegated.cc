@@ -58,8 +58,8 @@ void notify_supervisor(std::string_view state) {
   ::close(fd);
 }
 
-// SIGHUP: the log level is taken anew, and the keys are read again (Gateway::reload_keys); every
-// other key needs a restart, which is said.
+// SIGHUP: the log level is taken anew, and keys and certificate are read again (Gateway::reload);
+// every other key needs a restart, which is said.
 void reload(const std::vector<std::string>& arguments, Config& config) {
   auto read = read_config(arguments, process_environment());
   if (const auto* answer = std::get_if<ConfigAnswer>(&read)) {
@@ -125,7 +125,7 @@ int run(const std::vector<std::string>& arguments) {
     sigwait(&signals, &signal);
     if (signal != SIGHUP) break;
     reload(arguments, config);
-    gateway->reload_keys();
+    gateway->reload();
   }
   drain(*gateway, config, signals);
   return 0;

@@ -79,6 +79,14 @@ Result<WholeFile> read_whole_file(const std::string& path, std::size_t bytes_max
   }
 }
 
+Status check_private(const std::string& path, unsigned mode) {
+  constexpr unsigned kOthers = 077;
+  if ((mode & kOthers) == 0) return {};
+  return Error{Code::kBadArgument,
+               fmt::format("'{}' holds a secret, but others may use it (mode {:04o}): chmod 600 it",
+                           path, mode)};
+}
+
 Status replace_file(const std::string& path, std::string_view bytes, unsigned mode) {
   const std::string aside = path + ".new";
   // One that a crash has left behind may have other permissions.

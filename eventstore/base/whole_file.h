@@ -18,6 +18,9 @@ struct WholeFile {
 // be read; the message names the file.
 Result<WholeFile> read_whole_file(const std::string& path, std::size_t bytes_max);
 
+// kBadArgument when others than its owner may use a file that holds a secret.
+Status check_private(const std::string& path, unsigned mode);
+
 // Atomically: the file is the old one or has these bytes, also after a power loss. A new file gets
 // the permissions `mode`. `path`.new is used meanwhile, so one writer at a time. After an error,
 // kInternal, the old file stays; only when its folder could not be synced may it be the new one.

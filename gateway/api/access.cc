@@ -2,6 +2,9 @@
 
 #include <iterator>
 #include <string_view>
+#include <vector>
+
+#include <grpc/grpc_security_constants.h>
 
 #include "eventstore/base/clock.h"
 
@@ -10,11 +13,25 @@ namespace {
 
 constexpr std::int64_t kUsPerS = 1'000'000;
 
+// Of the certificate that the client showed; gRPC has verified it.
+std::vector<std::string_view> certificate_names(const grpc::CallbackServerContext& context) {
+  std::vector<std::string_view> names;
+  const auto peer = context.auth_context();
+  if (peer == nullptr || !peer->IsPeerAuthenticated()) return names;
+  for (const grpc::string_ref& name : peer->FindPropertyValues(GRPC_X509_SAN_PROPERTY_NAME)) {
+    names.emplace_back(name.data(), name.size());
+  }
+  return names;
+}
+
 Result<PrincipalRef> authenticate(const Authority& authority,
                                   const grpc::CallbackServerContext& context) {
   const auto& metadata = context.client_metadata();
   const auto [begin, end] = metadata.equal_range("authorization");
-  if (begin == end) return authority.anonymous();
+  if (begin == end) {
+    const std::vector<std::string_view> names = certificate_names(context);
+    return names.empty() ? authority.anonymous() : authority.by_certificate(names);
+  }
   if (std::next(begin) != end) {
     return Error{Code::kUnauthenticated, "the metadata has more than one authorization"};
   }
@@ -23,19 +40,44 @@ Result<PrincipalRef> authenticate(const Authority& authority,
   return Error{Code::kUnauthenticated, "the metadata's authorization must be Bearer and a token"};
 }
 
+Status check_access(const Principal& principal, Access access) {
+  if (access == Access::kPublish && !principal.may_publish())
+    return Error{Code::kForbidden, "the token does not permit to publish"};
+  if (access == Access::kAdmin && !principal.is_admin)
+    return Error{Code::kForbidden, "the token does not permit administration"};
+  return {};
+}
+
 }  // namespace
 
 Result<PrincipalRef> admit(const Authority& authority, const grpc::CallbackServerContext& context,
                            Access access) {
   auto principal = authenticate(authority, context);
-  if (!principal) return principal;
-  if (access == Access::kPublish && !(*principal)->may_publish()) {
-    return Error{Code::kForbidden, "the token does not permit to publish"};
+  if (!principal) {
+    authority.audit().note({"refused", context.peer(), {}, principal.error().message});
+    return principal;
   }
-  if (access == Access::kAdmin && !(*principal)->is_admin) {
-    return Error{Code::kForbidden, "the token does not permit administration"};
+  if (Status granted = check_access(**principal, access); !granted) {
+    authority.audit().note(
+        {"denied", context.peer(), (*principal)->subject, granted.error().message});
+    return granted.error();
   }
   return principal;
+}
+
+Result<PrincipalRef> admit_long(const Authority& authority,
+                                const grpc::CallbackServerContext& context, Access access,
+                                std::string_view what) {
+  auto principal = admit(authority, context, access);
+  if (principal)
+    authority.audit().note({"authenticated", context.peer(), (*principal)->subject, what});
+  return principal;
+}
+
+Status note_denied(const Authority& authority, const Principal& principal, Status granted) {
+  if (!granted && granted.error().code == Code::kForbidden)
+    authority.audit().note({"denied", {}, principal.subject, granted.error().message});
+  return granted;
 }
 
 Status check_still_good(const Authority& authority, const Principal& principal) {

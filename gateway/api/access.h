@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include <grpcpp/server_context.h>
 
@@ -19,9 +20,18 @@ enum class Access : std::uint8_t {
 };
 
 // Every method calls it first: the caller's principal by the metadata `authorization: Bearer ..`,
-// when it has the access. kUnauthenticated, kForbidden, kUnavailable.
+// or without it by the names of its certificate, when it has the access. kUnauthenticated,
+// kForbidden, kUnavailable.
+// What is refused is noted in the audit log.
 Result<PrincipalRef> admit(const Authority& authority, const grpc::CallbackServerContext& context,
                            Access access);
+// The same for a long call, `what`: who begins one is noted too.
+Result<PrincipalRef> admit_long(const Authority& authority,
+                                const grpc::CallbackServerContext& context, Access access,
+                                std::string_view what);
+
+// `granted` itself; noted when it is kForbidden.
+Status note_denied(const Authority& authority, const Principal& principal, Status granted);
 
 // For long calls: whether the principal's token is still good. kUnauthenticated, kForbidden.
 Status check_still_good(const Authority& authority, const Principal& principal);

@@ -126,26 +126,26 @@ class AdminServiceImpl final : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
                                       const v1::GetStatusRequest*,
                                       v1::GetStatusResponse* response) override {
-    if (const auto who = admit_admin(*context); !who) return finish_call(context, who);
+    if (const auto who = admit_admin(*context, "GetStatus"); !who) return finish_call(context, who);
     return answer_on_replay_thread(context, state_.store,
                                    [=, this] { return fill_status(state_, *response); });
   }
   grpc::ServerUnaryReactor* GetLog(grpc::CallbackServerContext* context, const v1::GetLogRequest*,
                                    v1::GetLogResponse* response) override {
-    if (const auto who = admit_admin(*context); !who) return finish_call(context, who);
+    if (const auto who = admit_admin(*context, "GetLog"); !who) return finish_call(context, who);
     return answer_on_replay_thread(context, state_.store,
                                    [=, this] { return fill_log(state_.store, *response); });
   }
   grpc::ServerWriteReactor<v1::VerifyLogResponse>* VerifyLog(grpc::CallbackServerContext* context,
                                                              const v1::VerifyLogRequest*) override {
-    if (const auto who = admit_admin(*context); !who)
+    if (const auto who = admit_admin(*context, "VerifyLog"); !who)
       return new RefusedCall<v1::VerifyLogResponse>(who.error());
     return start_verify_call(state_.store, verify_thread_);
   }
   grpc::ServerUnaryReactor* TrimLog(grpc::CallbackServerContext* context,
                                     const v1::TrimLogRequest* request,
                                     v1::TrimLogResponse* response) override {
-    if (const auto who = admit_admin(*context); !who) return finish_call(context, who);
+    if (const auto who = admit_admin(*context, "TrimLog"); !who) return finish_call(context, who);
     return answer_on_replay_thread(
         context, state_.store, [=, this] { return trim_log(state_.store, *request, *response); });
   }
@@ -153,7 +153,8 @@ class AdminServiceImpl final : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* RevokeTokens(grpc::CallbackServerContext* context,
                                          const v1::RevokeTokensRequest* request,
                                          v1::RevokeTokensResponse*) override {
-    if (const auto who = admit_admin(*context); !who) return finish_call(context, who);
+    if (const auto who = admit_admin(*context, "RevokeTokens"); !who)
+      return finish_call(context, who);
     // On a read thread, because it writes a file.
     return answer_on_replay_thread(context, state_.store, [=, this]() -> Status {
       const auto revocation = to_revocation(*request);
@@ -163,9 +164,11 @@ class AdminServiceImpl final : public v1::AdminService::CallbackService {
   }
 
  private:
-  Status admit_admin(const grpc::CallbackServerContext& context) const {
+  Status admit_admin(const grpc::CallbackServerContext& context, std::string_view method) const {
     const auto principal = admit(state_.authority, context, Access::kAdmin);
-    return principal ? Status() : principal.error();
+    if (!principal) return principal.error();
+    state_.authority.audit().note({"admin", context.peer(), (*principal)->subject, method});
+    return {};
   }
 
   ApiState& state_;

@@ -6,6 +6,7 @@
 
 #include <google/protobuf/message.h>
 
+#include "eventstore/base/log.h"
 #include "eventstore/base/text.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -87,6 +88,10 @@ void pack(const google::protobuf::Message& detail, google::rpc::Status& status) 
 
 grpc::Status to_grpc_status(const Error& error) {
   const CodeInfo& code = code_info(error.code);
+  if (log_enabled(LogLevel::kDebug)) {
+    log(LogLevel::kDebug, "a call was refused",
+        {{"code", code.name}, {"reason", as_utf8(error.message, kErrorMessageBytesMax)}});
+  }
   Details details;
   details.info.set_reason(std::string(code.name));
   details.info.set_domain("tidegate");

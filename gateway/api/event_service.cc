@@ -60,8 +60,11 @@ grpc::ServerUnaryReactor* EventServiceImpl::Publish(grpc::CallbackServerContext*
   if (!principal) return finish_call(context, principal.error());
   auto append = parse_publish(*request);
   if (!append) return finish_call(context, append.error());
-  if (const Status granted = (*principal)->check_publish(*append); !granted)
+  if (const Status granted =
+          note_denied(state_.authority, **principal, (*principal)->take_publish(*append));
+      !granted) {
     return finish_call(context, granted);
+  }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   // The call lives until it is finished, also when the client has gone: the store always answers.
   append->done = [reactor, response](Result<AppendResult> result) {

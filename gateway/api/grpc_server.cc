@@ -19,6 +19,7 @@
 #include "eventstore/base/clock.h"
 #include "eventstore/base/text.h"
 #include "gateway/api/api_state.h"
+#include "gateway/api/grpc_credentials.h"
 #include "gateway/api/services.h"
 
 namespace tidegate {
@@ -119,6 +120,7 @@ struct GrpcServer::Parts {
   GrpcOptions options;
   ApiState state;
   std::vector<std::unique_ptr<grpc::Service>> services;
+  std::unique_ptr<GrpcCertificate> certificate;  // of TLS
   std::unique_ptr<grpc::Server> server;
 };
 
@@ -143,7 +145,15 @@ Result<std::string> GrpcServer::start() {
   grpc::ServerBuilder builder;
   set_channel_arguments(builder);
   int port = 0;
-  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
+  if (parts_->options.identity != nullptr) {
+    auto certificate = GrpcCertificate::make(*parts_->options.identity->current());
+    if (!certificate) return certificate.error();
+    parts_->certificate = *std::move(certificate);
+  }
+  builder.AddListeningPort(
+      listen,
+      parts_->certificate ? parts_->certificate->credentials() : grpc::InsecureServerCredentials(),
+      &port);
   ApiState& state = parts_->state;
   parts_->services.push_back(make_event_service(state));
   parts_->services.push_back(make_stream_service(state));
@@ -157,6 +167,11 @@ Result<std::string> GrpcServer::start() {
                  fmt::format("cannot listen for gRPC on {}: {}", listen, bind_failure(*address))};
   }
   return fmt::format("{}:{}", listen.substr(0, listen.rfind(':')), port);
+}
+
+Status GrpcServer::exchange_certificate() {
+  if (!parts_->certificate) return {};
+  return parts_->certificate->exchange(*parts_->options.identity->current());
 }
 
 void GrpcServer::begin_drain() {

@@ -11,6 +11,7 @@
 #include "eventstore/event_store.h"
 #include "gateway/delivery/authority.h"
 #include "gateway/delivery/session_host.h"
+#include "gateway/tls/server_identity.h"
 
 namespace tidegate {
 
@@ -24,6 +25,8 @@ struct GrpcOptions {
   std::map<std::string, std::string> libraries = {};
   // Whether anybody may ask what the services look like.
   bool has_reflection = true;
+  // Who the listener is; null: without TLS. Must outlive the server.
+  const ServerIdentity* identity = nullptr;
 };
 
 // What GetStatus tells about delivery.
@@ -52,6 +55,9 @@ class GrpcServer {
   // address and the reason when that is not possible (address in use, for example). To be called
   // once.
   Result<std::string> start();
+
+  // Takes what `identity` has now; in force a second later. kInternal.
+  Status exchange_certificate();
 
   // Health becomes NOT_SERVING and every new publish is answered with `draining`; what is under way
   // goes on.

@@ -35,7 +35,7 @@ class PipelineCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   void start(const grpc::CallbackServerContext& context) {
     self_ = shared_from_this();
-    auto principal = admit(state_.authority, context, Access::kPublish);
+    auto principal = admit_long(state_.authority, context, Access::kPublish, "PublishPipeline");
     if (!principal) {
       end(principal.error());
     } else if (!state_.drain.watch(self_)) {
@@ -144,7 +144,9 @@ bool PipelineCall::take_batch() {
     on_answered(slot, std::move(append).error());
     return true;
   }
-  if (const Status granted = principal_->check_publish(*append); !granted) {
+  if (const Status granted =
+          note_denied(state_.authority, *principal_, principal_->take_publish(*append));
+      !granted) {
     on_answered(slot, granted.error());
     return true;
   }

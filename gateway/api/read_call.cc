@@ -79,8 +79,11 @@ grpc::ServerWriteReactor<v1::ReadResponse>* start_read_call(
   if (!principal) return new RefusedCall<v1::ReadResponse>(principal.error());
   auto read = LogRead::make(request);
   if (!read) return new RefusedCall<v1::ReadResponse>(read.error());
-  if (const Status granted = (*principal)->check_subscribe(read->filter()); !granted)
+  if (const Status granted =
+          note_denied(state.authority, **principal, (*principal)->check_subscribe(read->filter()));
+      !granted) {
     return new RefusedCall<v1::ReadResponse>(granted.error());
+  }
   return new ReadCall(state, std::move(read).value());
 }
 

@@ -104,12 +104,17 @@ void SubscribeCall::start(const grpc::CallbackServerContext& context) {
     end(to_grpc_status(draining_error()));
     return;
   }
-  auto principal = admit(state_.authority, context, Access::kToken);
+  auto principal = admit_long(state_.authority, context, Access::kToken, "Subscribe");
   if (!principal) {
     end(to_grpc_status(principal.error()));
     return;
   }
-  std::shared_ptr<RemoteSession> session = state_.host.open_remote(self_, *std::move(principal));
+  auto opened = state_.host.open_remote(self_, *std::move(principal));
+  if (!opened) {
+    end(to_grpc_status(opened.error()));
+    return;
+  }
+  std::shared_ptr<RemoteSession> session = *std::move(opened);
   bool is_written = false;
   {
     const std::lock_guard lock(mutex_);

@@ -16,14 +16,6 @@ Error with_path(const std::string& path, const Error& error) {
   return {error.code, fmt::format("'{}': {}", path, error.message)};
 }
 
-Status check_private(const std::string& path, unsigned mode) {
-  constexpr unsigned kOthers = 077;
-  if ((mode & kOthers) == 0) return {};
-  return Error{Code::kBadArgument,
-               fmt::format("'{}' holds a secret, but others may use it (mode {:04o}): chmod 600 it",
-                           path, mode)};
-}
-
 // The text without white space at its beginning, as the value of a key file.
 std::string_view content_of(const WholeFile& file) {
   const std::string_view text = file.bytes;

@@ -4,8 +4,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "eventstore/base/result.h"
+#include "gateway/delivery/audit.h"
 #include "gateway/delivery/principal.h"
 
 namespace tidegate {
@@ -40,6 +42,12 @@ class Authority {
   virtual Result<PrincipalRef> authenticate(std::string_view token) const = 0;
   // Who comes without a token. kUnauthenticated where one is needed.
   virtual Result<PrincipalRef> anonymous() const = 0;
+  // Who comes without a token but with a certificate that was verified, by its subjectAltNames. As
+  // `anonymous` when they mean nothing.
+  virtual Result<PrincipalRef> by_certificate(
+      const std::vector<std::string_view>& /*names*/) const {
+    return anonymous();
+  }
 
   // On disk when it returns. kBadArgument, kLimit when there are too many, kInternal; kUnsupported
   // where nobody has a token.
@@ -48,11 +56,16 @@ class Authority {
   virtual bool is_revoked(const Principal& principal) const = 0;
   // Changes whenever somebody is revoked, so that sessions ask only then.
   virtual std::uint64_t revocations() const = 0;
+
+  // Where it is noted who was let in, refused or denied something.
+  virtual Audit& audit() const { return Audit::nowhere(); }
 };
 
 // Without configured authentication: nobody has a token, and nobody is revoked.
 class NoAuthority final : public Authority {
  public:
+  explicit NoAuthority(Audit& audit = Audit::nowhere()) : audit_(audit) {}
+
   Result<PrincipalRef> authenticate(std::string_view) const override {
     return Error{Code::kUnsupported, "this gateway has no authentication: no token is needed"};
   }
@@ -62,6 +75,10 @@ class NoAuthority final : public Authority {
   }
   bool is_revoked(const Principal&) const override { return false; }
   std::uint64_t revocations() const override { return 0; }
+  Audit& audit() const override { return audit_; }
+
+ private:
+  Audit& audit_;
 };
 
 }  // namespace tidegate

@@ -151,9 +151,9 @@ void EventsMessage::add(std::string_view event, const SegmentRef& pin) {
   if (form_ == WireForm::kJson && events_ == 0) event.remove_prefix(1);
   ++events_;
   bytes_ += event.size();
-  auto& [own, before, runs, pins, bytes] = message_;
-  if (pins.empty() || pins.back() != pin) {
-    pins.push_back(pin);
+  auto& runs = message_.runs;
+  if (message_.pins.empty() || message_.pins.back() != pin) {
+    message_.pins.push_back(pin);
   } else if (std::string_view& run = runs.back(); run.data() + run.size() == event.data()) {
     run = {run.data(), run.size() + event.size()};
     return;

@@ -24,6 +24,9 @@ struct SessionLimits {
   // Token bucket of incoming messages; acknowledgements, pongs and permitted publishes are exempt.
   std::uint32_t messages_per_second = 50;
   std::uint32_t messages_burst = 100;
+  // Of the same messages; a full set of subscriptions can be made at once.
+  std::uint32_t message_bytes_per_second = 64 << 10;
+  std::uint32_t message_bytes_burst = 2 << 20;
   std::uint32_t bad_messages = 3;  // the third closes with 4400
   std::uint32_t publishes_in_flight = 64;
   // One outgoing message. Runs are of events that lie side by side in memory; with what is around

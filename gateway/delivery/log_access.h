@@ -56,8 +56,8 @@ class LogAccess {
 
   // Runs `run` on this loop after its other work: how a turn that has more to do gives way.
   virtual void later(std::function<void()> run) = 0;
-  // kOverloaded when too many reads wait.
-  virtual void read(const Filter& filter, Sequence after,
+  // `look_ups` as for Reader::read. kOverloaded when too many reads wait.
+  virtual void read(const Filter& filter, Sequence after, std::size_t look_ups,
                     std::function<void(Result<ReadChunk>)> done) = 0;
   // Resolves the place and opens the cursor. After a success with a cursor, whatever the outcome,
   // its generation is held until `close_cursor`; after an error nothing is.

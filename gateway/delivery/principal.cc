@@ -34,7 +34,7 @@ Status Principal::check_subscribe(const Filter& filter) const {
   return {};
 }
 
-Status Principal::check_publish(const AppendRequest& request) const {
+Status Principal::take_publish(const AppendRequest& request) const {
   if (is_unrestricted) return {};
   std::string_view last_granted;  // neighbours are often of one stream
   for (const NewEvent& event : request.events) {
@@ -50,7 +50,11 @@ Status Principal::check_publish(const AppendRequest& request) const {
     return Error{Code::kForbidden,
                  fmt::format("the token does not permit to check stream '{}'", check.stream)};
   }
-  return {};
+  return budget ? budget->take_publish(request.events.size(), request.bytes()) : Status();
+}
+
+std::int64_t Principal::charge_replay(std::size_t bytes) const {
+  return budget ? budget->charge_replay(bytes) : 0;
 }
 
 bool Principal::may_see(std::string_view stream) const {

@@ -9,6 +9,7 @@
 #include "eventstore/append.h"
 #include "eventstore/base/result.h"
 #include "eventstore/filter.h"
+#include "gateway/delivery/budget.h"
 
 namespace tidegate {
 
@@ -30,16 +31,21 @@ struct Principal {
   bool is_admin = false;
   // Development mode: everything, reserved streams included.
   bool is_unrestricted = false;
+  // What its owner may take per second, shared by all principals of the owner; null: no limit.
+  std::shared_ptr<Budget> budget;
 
   static std::shared_ptr<const Principal> unrestricted();
 
   // Each of the filter's patterns must be within the grants. kForbidden names the first that is
   // not.
   Status check_subscribe(const Filter& filter) const;
-  // Every stream must be within the grants, and those that its checks tell about may be seen.
-  Status check_publish(const AppendRequest& request) const;
+  // Every stream must be within the grants, and those that its checks tell about may be seen
+  // (kForbidden); what is permitted is taken from the budget (kRateLimited).
+  Status take_publish(const AppendRequest& request) const;
   // Whether it may know about this stream.
   bool may_see(std::string_view stream) const;
+  // These bytes of the log were read for it; how many ms to wait before more are.
+  std::int64_t charge_replay(std::size_t bytes) const;
   // Anything at all.
   bool may_publish() const { return is_unrestricted || !publish.empty(); }
 };

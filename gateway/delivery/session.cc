@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "eventstore/base/log.h"
 #include "gateway/delivery/session_core.h"
 
 namespace tidegate {
@@ -35,7 +36,9 @@ SessionCore::SessionCore(LoopCore& loop, Transport& transport, WireForm form,
       connection_(std::move(connection)),
       log_id_(loop.log.log_id()),
       sent_ms_(loop.now_ms()),
-      tokens_(loop.limits.messages_per_second, loop.limits.messages_burst, loop.now_ms()) {
+      tokens_(loop.limits.messages_per_second, loop.limits.messages_burst, loop.now_ms()),
+      token_bytes_(loop.limits.message_bytes_per_second, loop.limits.message_bytes_burst,
+                   loop.now_ms()) {
   note_expiry();
 }
 
@@ -88,7 +91,7 @@ void SessionCore::on_message(std::string_view bytes) {
   loop_.probe.message_received(bytes.size());
   ReplyTo reply_to;
   auto message = decode_client_message(form_, bytes, reply_to);
-  const bool may_go_on = (message && is_exempt(*message)) || take_token();
+  const bool may_go_on = (message && is_exempt(*message)) || take_token(bytes.size());
   if (may_go_on && message) handle(*message);
   if (may_go_on && !message) refuse(message.error(), reply_to);
   run();
@@ -106,11 +109,16 @@ bool SessionCore::is_exempt(const v1::ClientMessage& message) const {
   }
 }
 
-bool SessionCore::take_token() {
-  if (tokens_.take(loop_.now_ms())) return true;
-  reply_error({Code::kRateLimited,
-               fmt::format("more than {} messages a second", loop_.limits.messages_per_second)},
-              {});
+bool SessionCore::take_token(std::size_t bytes) {
+  const std::int64_t now_ms = loop_.now_ms();
+  const bool has_tokens = tokens_.take(now_ms);
+  if (has_tokens && token_bytes_.take(now_ms, static_cast<double>(bytes))) return true;
+  reply_error(
+      {Code::kRateLimited, has_tokens ? fmt::format("more than {} bytes of messages a second",
+                                                    loop_.limits.message_bytes_per_second)
+                                      : fmt::format("more than {} messages a second",
+                                                    loop_.limits.messages_per_second)},
+      {});
   finish(CloseCode::kRateLimited, "rate limited");
   return false;
 }
@@ -176,6 +184,12 @@ void SessionCore::reply_error(const Error& error, std::string_view id, std::stri
   reply_to.set_retryable(info.retryable);
   reply_to.set_retry_after_ms(error.retry_after_ms);
   loop_.probe.error_sent(error.code);
+  if (log_enabled(LogLevel::kDebug)) {
+    log(LogLevel::kDebug, "an error was told",
+        {{"connection", connection_}, {"code", info.name}, {"reason", error.message}});
+  }
+  if (error.code == Code::kForbidden)
+    loop_.authority.audit().note({"denied", connection_, principal_->subject, error.message});
   reply(message);
 }
 
@@ -198,7 +212,9 @@ bool SessionCore::pump(std::size_t& records) {
 bool SessionCore::send_all(std::size_t& records) {
   while (!closed_ && !writing_) {
     if (!outbox_.empty()) {
-      send(OutgoingMessage::of(outbox_.pop()), 0);
+      OutgoingMessage message = OutgoingMessage::of(outbox_.pop());
+      message.is_followed = !outbox_.empty();
+      send(std::move(message), 0);
       continue;
     }
     if (finish_) break;

@@ -69,7 +69,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   bool is_writing() const { return writing_.has_value(); }
   void tell_caught_up(Subscription& subscription);
   void tell_fell_behind(Subscription& subscription);
-  void begin_read(Subscription& subscription, std::uint64_t read, Sequence after);
+  void begin_read(Subscription& subscription, std::uint64_t read, Sequence after,
+                  std::size_t look_ups);
 
  private:
   struct Write {
@@ -102,7 +103,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   void reply_error(const Error& error, std::string_view id, std::string_view request = {});
   void reply(const v1::ServerMessage& message);
   bool is_exempt(const v1::ClientMessage& message) const;
-  bool take_token();
+  bool take_token(std::size_t bytes);
   void finish(CloseCode code, std::string_view reason);
   void close_now(CloseCode code, std::string_view reason);
   void send_closing();
@@ -182,7 +183,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   std::optional<std::int64_t> drain_at_ms_;
   std::optional<TokenEnd> token_;
 
-  TokenBucket tokens_;
+  TokenBucket tokens_;  // of messages
+  TokenBucket token_bytes_;
   std::uint32_t bad_messages_ = 0;
   std::deque<Publish> publishes_;
 };

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "eventstore/base/result.h"
 #include "gateway/delivery/principal.h"
 #include "gateway/delivery/transport.h"
 
@@ -38,8 +39,9 @@ class RemoteSession {
 class SessionHost {
  public:
   virtual ~SessionHost() = default;
-  virtual std::unique_ptr<RemoteSession> open_remote(std::shared_ptr<RemotePeer> peer,
-                                                     PrincipalRef principal) = 0;
+  // kRateLimited when the principal, kOverloaded when the host has as many as it may have.
+  virtual Result<std::unique_ptr<RemoteSession>> open_remote(std::shared_ptr<RemotePeer> peer,
+                                                             PrincipalRef principal) = 0;
 };
 
 }  // namespace tidegate

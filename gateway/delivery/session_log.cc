@@ -178,9 +178,10 @@ void SessionCore::tell_fell_behind(Subscription& subscription) {
   reply(message);
 }
 
-void SessionCore::begin_read(Subscription& subscription, std::uint64_t read, Sequence after) {
+void SessionCore::begin_read(Subscription& subscription, std::uint64_t read, Sequence after,
+                             std::size_t look_ups) {
   loop_.log.read(
-      subscription.filter(), after,
+      subscription.filter(), after, look_ups,
       [weak = weak_from_this(), number = subscription.number(), read](Result<ReadChunk> chunk) {
         if (const auto self = weak.lock()) self->on_read(number, read, std::move(chunk));
       });
@@ -190,6 +191,10 @@ void SessionCore::on_read(std::uint64_t number, std::uint64_t read, Result<ReadC
   Subscription* subscription = find(number);
   if (subscription == nullptr || !subscription->is_reading(read)) return;
   if (chunk) {
+    if (chunk->segment) {
+      const std::int64_t wait_ms = principal_->charge_replay(chunk->segment->bytes());
+      subscription->read_not_before(loop_.now_ms() + wait_ms);
+    }
     subscription->on_read(*std::move(chunk));
     return run();
   }

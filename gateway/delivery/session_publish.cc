@@ -12,7 +12,7 @@ void SessionCore::on_publish(const v1::PublishOp& op) {
   publishes_.push_back({number, op.request(), std::nullopt});
   auto request = check_publish(op);
   if (!request) return on_published(number, std::move(request).error());
-  if (Status granted = principal_->check_publish(*request); !granted) {
+  if (Status granted = principal_->take_publish(*request); !granted) {
     return on_published(number, granted.error());
   }
   loop_.log.publish(*std::move(request),

@@ -45,8 +45,8 @@ Result<ResolvedStart> resolve_cursor(EventStore& store, const OpenSubscription& 
 }
 
 // On a read thread.
-Result<OpenedSubscription> open_on(EventStore& store, const OpenSubscription& request,
-                                   std::function<void()> taken_over) {
+Result<OpenedSubscription> find_place(EventStore& store, const OpenSubscription& request,
+                                      std::function<void()> taken_over) {
   OpenedSubscription opened;
   if (request.cursor.empty()) {
     auto start = store.reader().resolve(request.place, request.filter);
@@ -65,6 +65,23 @@ Result<OpenedSubscription> open_on(EventStore& store, const OpenSubscription& re
   opened.generation = cursor->generation;
   if (cursor->state) opened.lapsed_from = cursor->state->lapsed_from;
   return opened;
+}
+
+// On a read thread.
+Result<OpenedSubscription> open_on(EventStore& store, const PressureGauge& pressure,
+                                   const OpenSubscription& request,
+                                   std::function<void()> taken_over) {
+  auto opened = find_place(store, request, std::move(taken_over));
+  if (!opened || pressure.level() == Pressure::kNone) return opened;
+  const ResolvedStart& start = opened->start;
+  const bool reads_disk =
+      start.outcome == ResolvedStart::Outcome::kOk && start.after + 1 < store.tail().first();
+  if (!reads_disk) return opened;
+  if (!request.cursor.empty())
+    store.cursors().close(request.owner, request.cursor, opened->generation);
+  return Error{.code = Code::kOverloaded,
+               .message = "memory is short: no old events are read at the moment",
+               .retry_after_ms = 5000};
 }
 
 // Turns an acknowledged place into a position of the current history. On a read thread.
@@ -114,8 +131,9 @@ void acknowledge_at(EventStore& store, const Post& post, const CursorAck& ack,
 
 }  // namespace
 
-StoreAccess::StoreAccess(EventStore& store, std::function<void(std::function<void()>)> post)
-    : store_(store), post_(std::move(post)) {}
+StoreAccess::StoreAccess(EventStore& store, const PressureGauge& pressure,
+                         std::function<void(std::function<void()>)> post)
+    : store_(store), pressure_(pressure), post_(std::move(post)) {}
 
 LogId StoreAccess::log_id() const {
   return store_.log_id();
@@ -137,11 +155,12 @@ void StoreAccess::later(std::function<void()> run) {
   post_(std::move(run));
 }
 
-void StoreAccess::read(const Filter& filter, Sequence after,
+void StoreAccess::read(const Filter& filter, Sequence after, std::size_t look_ups,
                        std::function<void(Result<ReadChunk>)> done) {
-  const bool queued = store_.post_read([&store = store_, post = post_, filter, after, done] {
-    post([done, chunk = store.reader().read(filter, after)] { done(chunk); });
-  });
+  const bool queued =
+      store_.post_read([&store = store_, post = post_, filter, after, look_ups, done] {
+        post([done, chunk = store.reader().read(filter, after, look_ups)] { done(chunk); });
+      });
   if (!queued) post_([done] { done(too_many_reads()); });
 }
 
@@ -150,10 +169,10 @@ void StoreAccess::open(OpenSubscription request,
   auto taken_over = [post = post_, told = request.taken_over] {
     if (told) post(told);
   };
-  const bool queued = store_.post_read(
-      [&store = store_, post = post_, request = std::move(request), taken_over, done] {
-        post([done, opened = open_on(store, request, taken_over)] { done(opened); });
-      });
+  const bool queued = store_.post_read([&store = store_, &pressure = pressure_, post = post_,
+                                        request = std::move(request), taken_over, done] {
+    post([done, opened = open_on(store, pressure, request, taken_over)] { done(opened); });
+  });
   if (!queued) post_([done] { done(too_many_reads()); });
 }
 

@@ -6,6 +6,7 @@
 
 #include "eventstore/event_store.h"
 #include "gateway/delivery/log_access.h"
+#include "gateway/delivery/pressure.h"
 
 namespace tidegate {
 
@@ -13,9 +14,10 @@ namespace tidegate {
 // Thread: I/O loop only; `post` is called from the store's threads.
 class StoreAccess final : public LogAccess {
  public:
-  // `post` runs a function on the loop; it may drop it when the loop has ended. The store must
+  // `post` runs a function on the loop; it may drop it when the loop has ended. The references must
   // outlive this object.
-  StoreAccess(EventStore& store, std::function<void(std::function<void()>)> post);
+  StoreAccess(EventStore& store, const PressureGauge& pressure,
+              std::function<void(std::function<void()>)> post);
 
   LogId log_id() const override;
   Sequence head() const override;
@@ -23,7 +25,7 @@ class StoreAccess final : public LogAccess {
   Sequence tail_first() const override;
   SegmentRef tail_segment(Sequence sequence) const override;
   void later(std::function<void()> run) override;
-  void read(const Filter& filter, Sequence after,
+  void read(const Filter& filter, Sequence after, std::size_t look_ups,
             std::function<void(Result<ReadChunk>)> done) override;
   void open(OpenSubscription request,
             std::function<void(Result<OpenedSubscription>)> done) override;
@@ -34,6 +36,7 @@ class StoreAccess final : public LogAccess {
 
  private:
   EventStore& store_;
+  const PressureGauge& pressure_;
   std::function<void(std::function<void()>)> post_;
 };
 

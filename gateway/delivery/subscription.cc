@@ -1,5 +1,6 @@
 #include "gateway/delivery/subscription.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "eventstore/base/check.h"
@@ -26,6 +27,7 @@ Subscription::~Subscription() {
 void Subscription::begin_at(const Place& place) {
   TG_CHECK(state_ == State::kOpening);
   place_ = place;
+  reads_here_ = 0;
   state_ = State::kBehind;
   wait_ = Wait::kNothing;
   behind_since_ms_ = session_.loop().now_ms();
@@ -215,8 +217,25 @@ void Subscription::begin_read() {
     owes_caught_up_ = true;
     session_.tell_fell_behind(*this);
   }
+  if (session_.loop().now_ms() < read_at_ms_) {
+    wait_ = Wait::kTick;
+    return;
+  }
   wait_ = Wait::kRead;
-  session_.begin_read(*this, ++read_, place_.sequence);
+  session_.begin_read(*this, ++read_, place_.sequence, next_look_ups());
+}
+
+// Few at first, so that the first events come soon, and no more than the peer may be sent.
+std::size_t Subscription::next_look_ups() {
+  constexpr std::size_t kFirstLookUps = 16;
+  constexpr std::uint32_t kDoublings = 4;
+  std::size_t look_ups = kFirstLookUps << std::min(reads_here_, kDoublings);
+  static_assert(kFirstLookUps << kDoublings == Reader::kLookUpsMax);
+  reads_here_ = std::min(reads_here_ + 1, kDoublings);
+  if (settings_.window != 0) {
+    look_ups = std::min<std::size_t>(look_ups, settings_.window - unacknowledged_.size());
+  }
+  return std::max<std::size_t>(look_ups, 1);
 }
 
 void Subscription::on_read(ReadChunk chunk) {

@@ -92,6 +92,8 @@ class Subscription final : public Interested {
   // Whether it waits for this read: an answer to any other is out of date and to be dropped.
   bool is_reading(std::uint64_t read) const { return wait_ == Wait::kRead && read == read_; }
   void on_read(ReadChunk chunk);
+  // The next read has to wait until then: the subject's budget is used up.
+  void read_not_before(std::int64_t time_ms) { read_at_ms_ = time_ms; }
   void retry_at_tick() { wait_ = Wait::kTick; }
 
   // Events after `reached` come by the new filter.
@@ -143,6 +145,7 @@ class Subscription final : public Interested {
   bool take(const SegmentRef& segment, std::size_t index, EventsMessage& message);
   bool is_window_full(std::size_t listed) const;
   void begin_read();
+  std::size_t next_look_ups();
   void become_live();
   void clear_list();
 
@@ -161,6 +164,8 @@ class Subscription final : public Interested {
   // BEHIND: what a read brought and is not used up.
   std::optional<ReadChunk> chunk_;
   std::uint64_t read_ = 0;
+  std::int64_t read_at_ms_ = 0;
+  std::uint32_t reads_here_ = 0;  // since its place was found
   std::int64_t behind_since_ms_ = 0;
   // `subscribed` or `fell_behind` was told and `caught_up` not yet.
   bool owes_caught_up_ = false;

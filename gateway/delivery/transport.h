@@ -20,6 +20,9 @@ struct OutgoingMessage {
   absl::InlinedVector<std::string_view, 1> runs;
   absl::InlinedVector<SegmentRef, 1> pins;
   std::size_t bytes = 0;  // of all pieces
+  // The next message comes before the caller does anything else, so that a transport may keep this
+  // one and write both at once.
+  bool is_followed = false;
 
   // A message that is one string.
   static OutgoingMessage of(std::string text);
@@ -62,11 +65,11 @@ class Transport {
   virtual ~Transport() = default;
 
   enum class Sent : std::uint8_t { kDone, kUnderWay };
-  // Begins a write. kDone: the kernel has taken the whole message, and the next one may come right
-  // away. kUnderWay: it may come after Session::on_written, which means that the kernel (WebSocket)
-  // or gRPC (OnWriteDone) has taken the whole message. The session measures that time and closes
-  // with kNoProgress; finding a dead peer by pings is the transport's business
-  // (Websocket::check_pong; gRPC's keepalive).
+  // Begins a write. kDone: the kernel has taken the whole message (or will have, before the one
+  // that follows it), and the next one may come right away. kUnderWay: it may come after
+  // Session::on_written, which means that the kernel (WebSocket) or gRPC (OnWriteDone) has taken
+  // the whole message. The session measures that time and closes with kNoProgress; finding a dead
+  // peer by pings is the transport's business (Websocket::check_pong; gRPC's keepalive).
   virtual Sent send(OutgoingMessage message) = 0;
 
   // Copies what is left of the message in flight (at most limits.batch_bytes, or one event) and

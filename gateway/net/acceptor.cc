@@ -24,7 +24,7 @@ constexpr std::chrono::milliseconds kPause{100};
 
 class SocketAcceptor final : public Acceptor, public std::enable_shared_from_this<SocketAcceptor> {
  public:
-  SocketAcceptor(asio::io_context& context, std::function<void(int fd)> accepted)
+  SocketAcceptor(asio::io_context& context, std::function<void(int fd, IpAddress peer)> accepted)
       : socket_(context.get_executor()), timer_(context), accepted_(std::move(accepted)) {}
 
   void start(ListenSocket listener) override {
@@ -56,10 +56,13 @@ class SocketAcceptor final : public Acceptor, public std::enable_shared_from_thi
 
   void accept_some() {
     for (int i = 0; i < kAcceptsPerTurn; ++i) {
+      sockaddr_storage place = {};
+      auto* const address = reinterpret_cast<sockaddr*>(&place);
+      socklen_t size = sizeof place;
       const int fd =
-          ::accept4(socket_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+          ::accept4(socket_.native_handle(), address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd >= 0) {
-        accepted_(fd);
+        accepted_(fd, IpAddress::of(*address));
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         break;
       } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -85,14 +88,14 @@ class SocketAcceptor final : public Acceptor, public std::enable_shared_from_thi
 
   Socket socket_;
   asio::steady_timer timer_;
-  const std::function<void(int fd)> accepted_;
+  const std::function<void(int fd, IpAddress peer)> accepted_;
   bool is_pause_told_ = false;
 };
 
 }  // namespace
 
 std::shared_ptr<Acceptor> make_acceptor(asio::io_context& context,
-                                        std::function<void(int fd)> accepted) {
+                                        std::function<void(int fd, IpAddress peer)> accepted) {
   return std::make_shared<SocketAcceptor>(context, std::move(accepted));
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 
+#include "gateway/net/ip_address.h"
 #include "gateway/net/listen_socket.h"
 
 namespace boost::asio {
@@ -23,6 +24,6 @@ class Acceptor {
 
 // `accepted` is called for each connection and owns the descriptor, which does not block.
 std::shared_ptr<Acceptor> make_acceptor(boost::asio::io_context& context,
-                                        std::function<void(int fd)> accepted);
+                                        std::function<void(int fd, IpAddress peer)> accepted);
 
 }  // namespace tidegate

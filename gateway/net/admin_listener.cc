@@ -49,7 +49,7 @@ std::string live_page(bool is_alive) {
 }  // namespace
 
 struct AdminListener::Impl {
-  void accepted(int fd);
+  void accepted(int fd, const IpAddress& peer);
   std::string page(const HttpRequest& request) const;
   Status admit(const HttpRequest& request) const;
   void run();
@@ -57,6 +57,7 @@ struct AdminListener::Impl {
   ListenAddress address;
   bool is_local_only = true;
   const Authority* authority = nullptr;
+  const ServerIdentity* identity = nullptr;
   AdminPages pages;
   boost::asio::io_context context{1};
   std::shared_ptr<Acceptor> acceptor;
@@ -64,16 +65,18 @@ struct AdminListener::Impl {
   std::thread thread;
 };
 
-void AdminListener::Impl::accepted(int fd) {
+void AdminListener::Impl::accepted(int fd, const IpAddress& peer) {
   if (connections >= kConnectionsMax) {
     ::close(fd);
     return;
   }
   ++connections;
   HttpHandler handler;
-  handler.decide = [this](const HttpRequest& request) -> HttpDecision { return page(request); };
+  handler.decide = [this](const HttpRequest& request, const IpAddress&) -> HttpDecision {
+    return page(request);
+  };
   handler.done = [this] { --connections; };
-  serve_http(context, fd, address.is_v6, std::move(handler));
+  serve_http(context, {fd, address.is_v6, SocketIo::server(identity), peer}, std::move(handler));
 }
 
 std::string AdminListener::Impl::page(const HttpRequest& request) const {
@@ -121,11 +124,12 @@ void AdminListener::Impl::run() {
 }
 
 AdminListener::AdminListener(ListenAddress address, bool is_local_only, const Authority& authority,
-                             AdminPages pages)
+                             const ServerIdentity* identity, AdminPages pages)
     : impl_(std::make_unique<Impl>()) {
   impl_->address = std::move(address);
   impl_->is_local_only = is_local_only;
   impl_->authority = &authority;
+  impl_->identity = identity;
   impl_->pages = std::move(pages);
 }
 
@@ -140,8 +144,9 @@ Result<std::string> AdminListener::start() {
   auto listener = ListenSocket::open(impl_->address);
   if (!listener) return listener.error();
   std::string bound = listener->address().text();
-  impl_->acceptor =
-      make_acceptor(impl_->context, [impl = impl_.get()](int fd) { impl->accepted(fd); });
+  impl_->acceptor = make_acceptor(
+      impl_->context,
+      [impl = impl_.get()](int fd, const IpAddress& peer) { impl->accepted(fd, peer); });
   impl_->acceptor->start(*std::move(listener));
   impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
   return bound;

@@ -8,6 +8,7 @@
 #include "eventstore/base/result.h"
 #include "gateway/delivery/authority.h"
 #include "gateway/net/listen_socket.h"
+#include "gateway/tls/server_identity.h"
 
 namespace tidegate {
 
@@ -30,9 +31,9 @@ struct AdminPages {
 // /readyz, which orchestrators call, do not. Thread: caller serialises.
 class AdminListener {
  public:
-  // `authority` must outlive it.
+  // `authority` and `identity` must outlive it; without an identity it does not speak TLS.
   AdminListener(ListenAddress address, bool is_local_only, const Authority& authority,
-                AdminPages pages);
+                const ServerIdentity* identity, AdminPages pages);
   // Joins the thread; requests under way are cut.
   ~AdminListener();
   AdminListener(const AdminListener&) = delete;

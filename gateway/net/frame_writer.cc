@@ -8,6 +8,9 @@
 namespace tidegate {
 namespace {
 
+// Of messages that wait for the one that follows them.
+constexpr std::size_t kJoinedBytesMax = 16 << 10;
+
 void add_piece(std::span<iovec> pieces, std::size_t& count, std::string_view bytes) {
   if (bytes.empty()) return;
   // Not written to: iovec is of C.
@@ -23,16 +26,21 @@ void FrameWriter::set_pong(std::string_view payload) {
 void FrameWriter::set_message(Opcode opcode, OutgoingMessage message) {
   TG_CHECK(!message_);
   const FrameHead head(opcode, message.bytes);
+  if (message.is_followed && message.runs.empty() &&
+      ahead_.size() + message.bytes <= kJoinedBytesMax) {
+    ahead_.append(head.bytes()).append(message.own);
+    return;
+  }
   message_.emplace(Message{head, std::move(message)});
 }
 
 std::size_t FrameWriter::gather(std::span<iovec> pieces) {
-  if (pong_ && control_.empty()) control_ = *std::exchange(pong_, std::nullopt);
+  if (pong_ && ahead_.empty()) ahead_ = *std::exchange(pong_, std::nullopt);
   std::size_t count = 0;
   if (message_is_first()) {
-    if (gather_message(pieces, count)) gather_control(pieces, count);
+    if (gather_message(pieces, count)) gather_ahead(pieces, count);
   } else {
-    gather_control(pieces, count);
+    gather_ahead(pieces, count);
     if (message_) gather_message(pieces, count);
   }
   return count;
@@ -52,18 +60,18 @@ bool FrameWriter::gather_message(std::span<iovec> pieces, std::size_t& count) co
   return at == message.content.pieces();
 }
 
-void FrameWriter::gather_control(std::span<iovec> pieces, std::size_t& count) const {
-  if (!control_.empty() && count < pieces.size())
-    add_piece(pieces, count, std::string_view(control_).substr(control_sent_));
+void FrameWriter::gather_ahead(std::span<iovec> pieces, std::size_t& count) const {
+  if (!ahead_.empty() && count < pieces.size())
+    add_piece(pieces, count, std::string_view(ahead_).substr(ahead_sent_));
 }
 
 void FrameWriter::advance(std::size_t bytes) {
   written_bytes_ += bytes;
   if (message_is_first()) {
     bytes = advance_message(bytes);
-    bytes = advance_control(bytes);
+    bytes = advance_ahead(bytes);
   } else {
-    bytes = advance_control(bytes);
+    bytes = advance_ahead(bytes);
     bytes = advance_message(bytes);
   }
   TG_CHECK(bytes == 0, bytes);
@@ -90,12 +98,12 @@ std::size_t FrameWriter::advance_message(std::size_t bytes) {
   return bytes;
 }
 
-std::size_t FrameWriter::advance_control(std::size_t bytes) {
-  const std::size_t sent = std::min(bytes, control_.size() - control_sent_);
-  control_sent_ += sent;
-  if (control_sent_ == control_.size()) {
-    control_ = {};
-    control_sent_ = 0;
+std::size_t FrameWriter::advance_ahead(std::size_t bytes) {
+  const std::size_t sent = std::min(bytes, ahead_.size() - ahead_sent_);
+  ahead_sent_ += sent;
+  if (ahead_sent_ == ahead_.size()) {
+    ahead_ = {};
+    ahead_sent_ = 0;
   }
   return bytes - sent;
 }

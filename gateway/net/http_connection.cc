@@ -1,18 +1,21 @@
 #include "gateway/net/http_connection.h"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
 
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/write.hpp>
 
 #include "eventstore/base/log.h"
+#include "gateway/net/proxy_header.h"
 
 namespace tidegate {
 namespace {
@@ -30,8 +33,14 @@ constexpr std::size_t kLingerBytes = 64 << 10;
 
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
-  HttpConnection(asio::io_context& context, HttpHandler handler)
-      : socket_(context.get_executor()), timer_(context), handler_(std::move(handler)) {}
+  HttpConnection(asio::io_context& context, ServedSocket socket, HttpHandler handler)
+      : socket_(context.get_executor()),
+        io_(std::move(socket.io)),
+        peer_(socket.peer),
+        timer_(context),
+        handler_(std::move(handler)) {
+    if (socket.has_proxy_header) proxy_header_.emplace();
+  }
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
 
@@ -45,7 +54,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
       return;
     }
     expire_after(kHeadTime);
-    read();
+    wait_readable();
   }
 
  private:
@@ -68,46 +77,76 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     finish();
   }
 
-  void read() {
-    is_reading_ = true;
-    socket_.async_read_some(asio::buffer(bytes_),
-                            [self = shared_from_this()](error_code error, std::size_t count) {
-                              self->on_read(error, count);
-                            });
+  void wait_readable() {
+    if (std::exchange(is_waiting_readable_, true)) return;
+    socket_.async_wait(Socket::wait_read, [self = shared_from_this()](error_code error) {
+      self->is_waiting_readable_ = false;
+      if (!self->socket_.is_open()) return;
+      error ? self->finish() : self->on_readable();
+    });
   }
 
-  void on_read(error_code error, std::size_t count) {
-    is_reading_ = false;
-    if (!socket_.is_open()) return;
-    if (error) {
-      finish();
-      return;
+  void on_readable() {
+    if (proxy_header_) return on_proxy_header();
+    do {
+      std::array<char, 2048> bytes;
+      const ssize_t count = io_.receive(socket_.native_handle(), bytes);
+      if (count < 0 && (errno == EAGAIN || errno == EINTR)) break;
+      if (count <= 0) return finish();
+      if (!take({bytes.data(), static_cast<std::size_t>(count)})) return;
+    } while (io_.has_unread());
+    write();
+    if (socket_.is_open()) wait_readable();
+  }
+
+  // It comes in the clear, before TLS begins.
+  void on_proxy_header() {
+    std::array<char, ProxyHeader::kBytesMax> bytes;
+    const std::size_t wanted = std::min(proxy_header_->wanted(), bytes.size());
+    const ssize_t count = ::recv(socket_.native_handle(), bytes.data(), wanted, MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return wait_readable();
+    if (count <= 0) return finish();
+    switch (proxy_header_->take({bytes.data(), static_cast<std::size_t>(count)})) {
+      case ProxyHeader::State::kIncomplete:
+        return wait_readable();
+      case ProxyHeader::State::kRefused:
+        // Not under TLS, which the peer has not begun.
+        io_ = SocketIo();
+        return refuse({400, "the proxy's header (PROXY protocol, version 2) is missing or bad"});
+      case ProxyHeader::State::kComplete:
+        peer_ = proxy_header_->client().value_or(peer_);
+        proxy_header_.reset();
+        return wait_readable();
     }
+  }
+
+  // False when nothing more is to be read for now.
+  bool take(std::string_view bytes) {
     if (state_ != State::kReading) {
-      lingered_ += count;
-      lingered_ > kLingerBytes ? finish() : read();
-      return;
+      lingered_ += bytes.size();
+      if (lingered_ > kLingerBytes) finish();
+      return lingered_ <= kLingerBytes;
     }
-    switch (head_.take({bytes_.data(), count})) {
+    switch (head_.take(bytes)) {
       case HttpHead::State::kIncomplete:
-        read();
-        return;
+        return true;
       case HttpHead::State::kRefused:
         refuse(head_.refusal());
-        return;
+        return false;
       case HttpHead::State::kComplete:
         decide();
-        return;
+        return false;
     }
+    return false;
   }
 
   void refuse(const HttpRefusal& refusal) {
-    if (handler_.refused) handler_.refused(refusal.status);
+    if (handler_.refused) handler_.refused(refusal, peer_);
     answer(http_answer(refusal));
   }
 
   void decide() {
-    if (HttpDecision decision = handler_.decide(head_.request())) {
+    if (HttpDecision decision = handler_.decide(head_.request(), peer_)) {
       // The length in its head tells what GET would have got (RFC 9110 section 9.3.2).
       if (head_.request().method == "HEAD") decision->resize(decision->find("\r\n\r\n") + 4);
       answer(*std::move(decision));
@@ -116,7 +155,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     timer_.cancel();
     error_code error;
     const int fd = socket_.release(error);
-    if (!error) handler_.hand_on(fd);
+    if (!error) handler_.hand_on(fd, std::move(io_));
     end();
   }
 
@@ -124,23 +163,37 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     state_ = State::kAnswering;
     answer_ = std::move(text);
     expire_after(kHeadTime);
-    asio::async_write(
-        socket_, asio::buffer(answer_),
-        [self = shared_from_this()](error_code error, std::size_t) { self->on_answered(error); });
+    write();
   }
 
-  void on_answered(error_code error) {
-    if (!socket_.is_open()) return;
-    if (error) {
-      finish();
-      return;
+  // What the socket takes of the answer, and of what TLS has to say.
+  void write() {
+    if (is_waiting_writable_ || !socket_.is_open()) return;
+    const int fd = socket_.native_handle();
+    while (answered_ < answer_.size() || io_.has_unsent()) {
+      iovec left{answer_.data() + answered_, answer_.size() - answered_};
+      const ssize_t count = left.iov_len > 0 ? io_.send(fd, {&left, 1}) : io_.flush(fd);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return errno == EAGAIN ? wait_writable() : finish();
+      answered_ += static_cast<std::size_t>(count);
     }
-    error_code ignored;
-    socket_.shutdown(Socket::shutdown_send, ignored);
-    expire_after(kLingerTime);
+    if (state_ == State::kAnswering) on_answered();
+  }
+
+  void wait_writable() {
+    is_waiting_writable_ = true;
+    socket_.async_wait(Socket::wait_write, [self = shared_from_this()](error_code error) {
+      self->is_waiting_writable_ = false;
+      if (!self->socket_.is_open()) return;
+      error ? self->finish() : self->write();
+    });
+  }
+
+  void on_answered() {
     state_ = State::kLingering;
-    // After a time-out the first read is still under way, and goes on as the lingering one.
-    if (!is_reading_) read();
+    io_.finish(socket_.native_handle());
+    expire_after(kLingerTime);
+    wait_readable();
   }
 
   void finish() {
@@ -158,20 +211,27 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   }
 
   Socket socket_;
+  SocketIo io_;
+  std::optional<ProxyHeader> proxy_header_;  // while it is still to come
+  IpAddress peer_;
   asio::steady_timer timer_;
   HttpHandler handler_;
   HttpHead head_;
   State state_ = State::kReading;
-  bool is_reading_ = false;
-  std::array<char, 2048> bytes_;
+  bool is_waiting_readable_ = false;
+  bool is_waiting_writable_ = false;
   std::size_t lingered_ = 0;
   std::string answer_;
+  std::size_t answered_ = 0;
 };
 
 }  // namespace
 
-void serve_http(asio::io_context& context, int fd, bool is_v6, HttpHandler handler) {
-  std::make_shared<HttpConnection>(context, std::move(handler))->start(fd, is_v6);
+void serve_http(asio::io_context& context, ServedSocket socket, HttpHandler handler) {
+  const int fd = socket.fd;
+  const bool is_v6 = socket.is_v6;
+  std::make_shared<HttpConnection>(context, std::move(socket), std::move(handler))
+      ->start(fd, is_v6);
 }
 
 }  // namespace tidegate

@@ -55,7 +55,7 @@ struct IoLoop::Impl {
         context(1),
         work(context.get_executor()),
         mailbox(std::make_shared<Mailbox>(context)),
-        access(setup.store,
+        access(setup.store, setup.pressure,
                [box = mailbox](std::function<void()> task) { box->post(std::move(task)); }),
         delivery(access, setup.clock, setup.limits, setup.delivery_probe, setup.authority,
                  setup.server),

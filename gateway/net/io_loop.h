@@ -12,6 +12,7 @@
 #include "gateway/delivery/authority.h"
 #include "gateway/delivery/delivery_loop.h"
 #include "gateway/delivery/limits.h"
+#include "gateway/delivery/pressure.h"
 #include "gateway/delivery/probe.h"
 #include "gateway/net/net_probe.h"
 
@@ -30,6 +31,7 @@ struct IoLoopSetup {
   DeliveryProbe& delivery_probe;
   NetProbe& net_probe;
   const Authority& authority;
+  const PressureGauge& pressure;
   std::string server;   // name and version told in `welcome`
   unsigned number = 0;  // from 0; of metrics and connection names
 };

@@ -9,24 +9,23 @@
 #include "eventstore/event_store.h"
 #include "gateway/delivery/authority.h"
 #include "gateway/delivery/limits.h"
+#include "gateway/delivery/pressure.h"
 #include "gateway/delivery/probe.h"
 #include "gateway/delivery/session_host.h"
+#include "gateway/net/admission.h"
 #include "gateway/net/listen_socket.h"
 #include "gateway/net/net_probe.h"
-#include "gateway/net/upgrade.h"
+#include "gateway/tls/server_identity.h"
 
 namespace tidegate {
 
 struct NetOptions {
-  // Connections without a finished request; as many as `connections_max` when that is less.
-  static constexpr std::size_t kPendingMax = 512;
-
   ListenAddress http;
   unsigned io_threads = 1;
-  // WebSocket connections; more are answered with 503 and Retry-After.
-  std::size_t connections_max = 10'000;
+  AdmissionRules admission;
   SessionLimits limits;
-  UpgradeRules upgrade;
+  // Who the listener is; null: without TLS. Must outlive the server.
+  const ServerIdentity* identity = nullptr;
   std::string server;  // name and version told in `welcome`
 };
 
@@ -41,7 +40,8 @@ class NetServer final : public SessionHost {
  public:
   // The references must outlive it.
   NetServer(EventStore& store, const Clock& clock, DeliveryProbe& delivery_probe,
-            NetProbe& net_probe, const Authority& authority, NetOptions options);
+            NetProbe& net_probe, const Authority& authority, const PressureGauge& pressure,
+            const NetOptions& options);
   // Resets what is still connected and joins the threads. Handles of remote sessions must be gone.
   ~NetServer() override;
 
@@ -49,8 +49,8 @@ class NetServer final : public SessionHost {
   // not possible.
   Result<std::string> start();
 
-  std::unique_ptr<RemoteSession> open_remote(std::shared_ptr<RemotePeer> peer,
-                                             PrincipalRef principal) override;
+  Result<std::unique_ptr<RemoteSession>> open_remote(std::shared_ptr<RemotePeer> peer,
+                                                     PrincipalRef principal) override;
 
   // Closes the listener and tells every session to close, spread over `spread_ms`.
   void drain(std::int64_t spread_ms);

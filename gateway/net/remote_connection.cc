@@ -19,8 +19,8 @@ constexpr std::string_view kTransport = "grpc";
 class RemoteConnection final : public Connection,
                                public std::enable_shared_from_this<RemoteConnection> {
  public:
-  RemoteConnection(IoLoop& loop, std::weak_ptr<RemotePeer> peer)
-      : loop_(loop), peer_(std::move(peer)) {}
+  RemoteConnection(IoLoop& loop, std::weak_ptr<RemotePeer> peer, HeldPlaces places)
+      : loop_(loop), peer_(std::move(peer)), places_(std::move(places)) {}
 
   // Any thread, before the message is posted. The peer is paused before the message is on its way,
   // so that the loop's `set_reading(true)` after that message cannot be overtaken.
@@ -97,6 +97,7 @@ class RemoteConnection final : public Connection,
  private:
   IoLoop& loop_;
   const std::weak_ptr<RemotePeer> peer_;
+  const HeldPlaces places_;
   std::unique_ptr<Session> session_;
   std::int64_t began_ms_ = 0;
   bool is_closing_ = false;
@@ -133,8 +134,8 @@ class RemoteHandle final : public RemoteSession {
 }  // namespace
 
 std::unique_ptr<RemoteSession> open_remote_session(IoLoop& loop, std::shared_ptr<RemotePeer> peer,
-                                                   PrincipalRef principal) {
-  auto connection = std::make_shared<RemoteConnection>(loop, peer);
+                                                   PrincipalRef principal, HeldPlaces places) {
+  auto connection = std::make_shared<RemoteConnection>(loop, peer, std::move(places));
   loop.post([connection, principal = std::move(principal)] { connection->start(principal); });
   return std::make_unique<RemoteHandle>(loop, std::move(connection));
 }

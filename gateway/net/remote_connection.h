@@ -4,6 +4,7 @@
 
 #include "gateway/delivery/principal.h"
 #include "gateway/delivery/session_host.h"
+#include "gateway/net/admission.h"
 
 namespace tidegate {
 
@@ -14,6 +15,6 @@ class IoLoop;
 // While more than 4 MiB of the peer's messages wait for the loop, the peer is told not to read.
 // Thread: any (internally synchronised).
 std::unique_ptr<RemoteSession> open_remote_session(IoLoop& loop, std::shared_ptr<RemotePeer> peer,
-                                                   PrincipalRef principal);
+                                                   PrincipalRef principal, HeldPlaces places);
 
 }  // namespace tidegate

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <linux/sockios.h>
 #include <optional>
 #include <span>
@@ -39,35 +38,16 @@ constexpr std::int64_t kCloseMs = 5'000;
 // What a peer may still send after its end was decided: enough for messages that were on their way.
 constexpr std::size_t kLingerBytes = 4 << 20;
 
-// As sendmsg. Few bytes are copied together first: the kernel needs longer for a list than that
-// takes.
-ssize_t send_pieces(int fd, std::span<iovec> pieces) {
-  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
-  constexpr std::size_t kJoinedMax = 2048;
-  std::array<char, kJoinedMax> joined;
-  std::size_t size = 0;
-  for (const iovec& piece : pieces) {
-    if (piece.iov_len > joined.size() - size) {
-      msghdr message{};
-      message.msg_iov = pieces.data();
-      message.msg_iovlen = pieces.size();
-      return ::sendmsg(fd, &message, kFlags);
-    }
-    std::memcpy(joined.data() + size, piece.iov_base, piece.iov_len);
-    size += piece.iov_len;
-  }
-  return ::send(fd, joined.data(), size, kFlags);
-}
-
 class Websocket final : public Connection, public std::enable_shared_from_this<Websocket> {
  public:
-  Websocket(IoLoop& loop, UpgradedSocket socket)
+  Websocket(IoLoop& loop, const UpgradedSocket& socket)
       : loop_(loop),
         socket_(loop.context().get_executor()),
-        form_(socket.upgrade.form),
+        form_(socket.admitted.upgrade.form),
         name_(loop.next_connection_name()),
+        places_(socket.admitted.places),
         began_ms_(loop.clock().steady_ms()),
-        reader_(form_ == WireForm::kProto, socket.principal->may_publish()
+        reader_(form_ == WireForm::kProto, socket.admitted.principal->may_publish()
                                                ? loop.limits().message_bytes_publisher
                                                : loop.limits().message_bytes) {}
 
@@ -110,8 +90,10 @@ class Websocket final : public Connection, public std::enable_shared_from_this<W
 
   IoLoop& loop_;
   Socket socket_;
+  SocketIo io_;
   const WireForm form_;
   const std::string name_;
+  const HeldPlaces places_;
   const std::int64_t began_ms_;
   std::unique_ptr<Session> session_;
 
@@ -147,11 +129,13 @@ void Websocket::start(UpgradedSocket socket) {
   }
   socket_.set_option(Tcp::no_delay(true), error);
   socket_.non_blocking(true, error);
+  io_ = std::move(socket.io);
   pinged_ms_ = began_ms_;
-  writer_.add_control(upgrade_answer(socket.upgrade));
+  writer_.add_control(upgrade_answer(socket.admitted.upgrade));
   loop_.probe().connection_opened("websocket");
-  log(LogLevel::kDebug, "a WebSocket connection begins", {{"connection", name_}});
-  session_ = loop_.delivery().open(*this, form_, std::move(socket.principal), name_);
+  log(LogLevel::kDebug, "a WebSocket connection begins",
+      {{"connection", name_}, {"client", socket.admitted.client.text()}});
+  session_ = loop_.delivery().open(*this, form_, std::move(socket.admitted.principal), name_);
   wait_readable();
 }
 
@@ -160,6 +144,13 @@ void Websocket::start(UpgradedSocket socket) {
 void Websocket::wait_readable() {
   if (is_waiting_readable_ || state_ == State::kGone) return;
   is_waiting_readable_ = true;
+  if (io_.has_unread()) {
+    asio::post(loop_.context(), [self = shared_from_this()] {
+      self->is_waiting_readable_ = false;
+      if (self->state_ != State::kGone) self->on_readable();
+    });
+    return;
+  }
   socket_.async_wait(Socket::wait_read, [self = shared_from_this()](error_code error) {
     self->is_waiting_readable_ = false;
     if (self->state_ == State::kGone) return;
@@ -171,8 +162,11 @@ void Websocket::wait_readable() {
 void Websocket::on_readable() {
   if (state_ == State::kOpen && !should_read_) return;
   const std::span<char> buffer = loop_.receive_buffer();
-  const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return wait_readable();
+  const ssize_t count = io_.receive(socket_.native_handle(), buffer);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+    flush();  // what TLS answers
+    return wait_readable();
+  }
   if (count <= 0) return end();
   if (state_ == State::kClosing) lingered_ += static_cast<std::size_t>(count);
   take(buffer.first(static_cast<std::size_t>(count)));
@@ -245,6 +239,7 @@ Transport::Sent Websocket::send(OutgoingMessage message) {
   if (state_ != State::kOpen) return Sent::kUnderWay;
   writer_.set_message(form_ == WireForm::kProto ? Opcode::kBinary : Opcode::kText,
                       std::move(message));
+  if (!writer_.has_message()) return Sent::kDone;  // goes with the one that follows it
   // A ping that is due soon goes along for nothing.
   const std::int64_t tick_ms = loop_.tick_ms();
   if (is_ping_due(tick_ms, loop_.limits().heartbeat_ms / 2)) ping(tick_ms);
@@ -256,10 +251,12 @@ Transport::Sent Websocket::send(OutgoingMessage message) {
 // Writes what the socket takes now, and waits for room for the rest.
 void Websocket::flush() {
   if (is_waiting_writable_ || state_ == State::kGone) return;
-  while (!writer_.is_empty()) {
+  const int fd = socket_.native_handle();
+  while (!writer_.is_empty() || io_.has_unsent()) {
     std::array<iovec, FrameWriter::kPiecesMax> pieces;
+    const std::size_t gathered = writer_.gather(pieces);
     const ssize_t count =
-        send_pieces(socket_.native_handle(), std::span(pieces).first(writer_.gather(pieces)));
+        gathered > 0 ? io_.send(fd, std::span(pieces).first(gathered)) : io_.flush(fd);
     if (count < 0) {
       if (errno == EINTR) continue;
       return errno == EAGAIN ? wait_writable() : end();
@@ -268,8 +265,7 @@ void Websocket::flush() {
   }
   if (!is_over_ || is_shut_) return;
   is_shut_ = true;
-  error_code ignored;
-  socket_.shutdown(Socket::shutdown_send, ignored);
+  io_.finish(fd);
 }
 
 void Websocket::wait_writable() {
@@ -405,7 +401,9 @@ bool Websocket::peer_takes_bytes() {
 std::uint64_t Websocket::confirmed_bytes() {
   int queued = 0;
   if (::ioctl(socket_.native_handle(), SIOCOUTQ, &queued) != 0) return 0;
-  return writer_.written_bytes() - static_cast<std::uint64_t>(queued);
+  // Under TLS more bytes are queued than were written.
+  const std::uint64_t written = writer_.written_bytes();
+  return written - std::min(written, static_cast<std::uint64_t>(queued));
 }
 
 }  // namespace

@@ -1,11 +1,10 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
-#include "gateway/delivery/principal.h"
+#include "gateway/net/admission.h"
 #include "gateway/net/connection.h"
-#include "gateway/net/upgrade.h"
+#include "gateway/net/socket_io.h"
 
 namespace tidegate {
 
@@ -14,9 +13,9 @@ class IoLoop;
 // A socket whose request for a WebSocket was found good; the answer is still to be sent.
 struct UpgradedSocket {
   int fd = -1;
+  SocketIo io;
   bool is_v6 = false;
-  Upgrade upgrade;
-  PrincipalRef principal;
+  Admitted admitted;
 };
 
 // Begins a WebSocket connection on `loop`: answers the upgrade and opens a session. Takes

@@ -9,6 +9,8 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include "gateway/ops/memory_guard.h"
+
 namespace tidegate {
 namespace {
 
@@ -144,6 +146,12 @@ struct Metrics::Impl {
   Counter& chunks_cached = chunks.Add({{"from", "cache"}});
   Counter& chunks_disk = chunks.Add({{"from", "disk"}});
 
+  // Keys and certificates.
+  Family<Gauge>& certificate_expiry =
+      gauges("tidegate_tls_certificate_expiry_seconds", "When the certificate ends, Unix time.");
+  Counter& reload_failures =
+      counters("tidegate_reload_failures_total", "Files that SIGHUP found unusable.").Add({});
+
   // Asked of the store when scraped.
   Gauge& queue_bytes =
       gauges("tidegate_ingest_queue_bytes", "Bytes that wait for the appender.").Add({});
@@ -153,6 +161,7 @@ struct Metrics::Impl {
       gauges("tidegate_log_indexed_sequence", "Last sequence in the stream index.").Add({});
   Gauge& tail_bytes = gauges("tidegate_tail_bytes", "Memory of the tail.").Add({});
   Gauge& tail_first = gauges("tidegate_tail_first_sequence", "Lowest sequence in memory.").Add({});
+  Gauge& resident = gauges("tidegate_resident_bytes", "Memory of the process (RSS).").Add({});
   Gauge& disk_free = gauges("tidegate_disk_free_bytes", "Free space where the log is.").Add({});
   Gauge& disk_low =
       gauges("tidegate_disk_low", "1 while publishes are refused for want of space.").Add({});
@@ -171,7 +180,15 @@ std::string Metrics::text(const EventStore& store) {
   impl_->tail_first.Set(static_cast<double>(store.tail().first()));
   impl_->disk_free.Set(static_cast<double>(status.disk_free_bytes));
   impl_->disk_low.Set(status.disk_low ? 1 : 0);
+  impl_->resident.Set(static_cast<double>(resident_bytes()));
   return prometheus::TextSerializer().Serialize(impl_->registry.Collect());
+}
+
+void Metrics::certificate_loaded(std::int64_t expires_s) {
+  impl_->certificate_expiry.Add({}).Set(static_cast<double>(expires_s));
+}
+void Metrics::reload_failed() {
+  impl_->reload_failures.Increment();
 }
 
 std::uint64_t Metrics::subscriptions() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -21,6 +22,11 @@ class Metrics final : public StoreProbe, public DeliveryProbe, public NetProbe {
 
   // All of them in Prometheus' text format; what the store knows by itself is asked of it now.
   std::string text(const EventStore& store);
+
+  // A certificate is in use until then.
+  void certificate_loaded(std::int64_t expires_s);
+  // SIGHUP brought keys or a certificate that cannot be used.
+  void reload_failed();
 
   // What delivery has open at the moment, for GetStatus.
   std::uint64_t subscriptions() const;

@@ -14,14 +14,14 @@ namespace tidegate::test {
 // Thread: any (internally synchronised).
 class FakeSessionHost final : public SessionHost {
  public:
-  std::unique_ptr<RemoteSession> open_remote(std::shared_ptr<RemotePeer> peer,
-                                             PrincipalRef principal) override {
+  Result<std::unique_ptr<RemoteSession>> open_remote(std::shared_ptr<RemotePeer> peer,
+                                                     PrincipalRef principal) override {
     record_->with([&](Record& record) {
       record.peer = peer;
       record.principal = std::move(principal);
       ++record.opened;
     });
-    return std::make_unique<Session>(record_);
+    return std::unique_ptr<RemoteSession>(std::make_unique<Session>(record_));
   }
 
   std::shared_ptr<RemotePeer> peer() const {

@@ -17,7 +17,7 @@ constexpr std::size_t kSingleBytesMax = 2'000;
 struct Shared {
   Shared() : bystander(WsClient::connect(gateway.http())) { bystander.expect("welcome"); }
 
-  GatewayProcess gateway{{.flags = {"--logging-level", "error", "--delivery-heartbeat-ms", "600000",
+  GatewayProcess gateway{{.flags = {"--logging-level", "debug", "--delivery-heartbeat-ms", "600000",
                                     "--delivery-position-ms", "600000"}}};
   WsClient bystander;
   int asked = 0;
@@ -205,10 +205,12 @@ void expect_served(const std::vector<FrameCase>& cases) {
 }
 
 void expect_closed(std::initializer_list<int> codes, const std::vector<FrameCase>& cases) {
+  constexpr std::string_view kEnded = "a WebSocket connection ends";
   for (const FrameCase& bad : cases) {
     for (const Delivery delivery : kDeliveries) {
       if (is_too_long(bad.bytes, delivery)) continue;
       SCOPED_TRACE(trace_of(bad, delivery));
+      const std::size_t ended = log_lines(gateway(), kEnded);
       const Lines said = said_after(bad, bad.bytes, delivery);
       const bool is_expected = std::any_of(codes.begin(), codes.end(), [&](int code) {
         Lines expected = bad.said;
@@ -216,6 +218,7 @@ void expect_closed(std::initializer_list<int> codes, const std::vector<FrameCase
         return said == expected;
       });
       EXPECT_TRUE(is_expected) << testing::PrintToString(said);
+      EXPECT_EQ(await_log_lines(gateway(), kEnded, ended + 1), ended + 1);
     }
   }
 }

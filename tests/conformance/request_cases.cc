@@ -70,8 +70,13 @@ std::vector<std::string> expect_upgraded(const std::vector<RequestCase>& cases) 
 
 void expect_answered(int status, const std::vector<RequestCase>& cases,
                      const std::pair<std::string, std::string>& field) {
+  constexpr std::string_view kRefused = "a request was refused";
+  const std::string counter =
+      "tidegate_connections_refused_total{status=\"" + std::to_string(status) + "\"}";
+  const double counted = metric(gateway(), counter);
   for (const RequestCase& bad : cases) {
     SCOPED_TRACE(trace_of(bad));
+    const std::size_t logged = log_lines(gateway(), kRefused);
     TcpClient client(gateway().http());
     client.send(bad.bytes);
     const HttpReply reply = HttpReply::parse(client.receive_all().value_or(""));
@@ -83,8 +88,10 @@ void expect_answered(int status, const std::vector<RequestCase>& cases,
     if (!field.first.empty()) {
       EXPECT_EQ(reply.field(field.first), field.second) << reply.head;
     }
+    EXPECT_EQ(log_lines(gateway(), kRefused), logged + 1);
     expect_unharmed();
   }
+  EXPECT_EQ(metric(gateway(), counter), counted + static_cast<double>(cases.size()));
 }
 
 }  // namespace tidegate::test

@@ -186,6 +186,24 @@ TEST_F(SessionFlowTest, TellsThePositionWhenNothingMatches) {
   EXPECT_EQ(ops(ask(*peer, ack(10))), "");  // it may be acknowledged
 }
 
+// Every answer but the last says that another comes, so that they can be written at once.
+TEST_F(SessionFlowTest, SaysWhichAnswersAreFollowed) {
+  const auto peer = connect();
+  for (const char* id : {"a", "b", "c"}) {
+    ask(*peer, fmt::format(R"({{"op":"subscribe","id":"{}","streams":["nothing"]}})", id));
+  }
+  append(1, "b");
+  settle(*peer);
+  pass_ms(5000);
+  std::vector<bool> followed;
+  while (peer->transport.is_writing()) {
+    followed.push_back(peer->transport.in_flight().is_followed);
+    peer->take_write();
+  }
+  EXPECT_EQ(ops(peer->take()), "position a, position b, position c");
+  EXPECT_EQ(followed, (std::vector<bool>{true, true, false}));
+}
+
 TEST_F(SessionFlowTest, AWindowHoldsBackUntilItIsAcknowledged) {
   const auto peer = subscriber(R"(,"window":5)");
   append(12);
@@ -210,6 +228,21 @@ TEST_F(SessionFlowTest, AWindowHoldsBackUntilItIsAcknowledged) {
   append(1);
   settle(*peer);
   EXPECT_EQ(sequences(peer->take()), range(17, 17));
+}
+
+// So that the first events come soon, and nothing is read that the peer may not be sent yet.
+TEST_F(SessionFlowTest, AsksForFewLookUpsAtFirst) {
+  append(3000);
+  log_.evict_all();
+  const auto peer = connect();
+  EXPECT_EQ(sequences(ask(*peer, subscribe(R"(,"after":0)"))), range(1, 3000));
+  ASSERT_GE(log_.reads.size(), 6U);
+  log_.reads.resize(6);
+  EXPECT_EQ(log_.reads, (std::vector<std::size_t>{16, 32, 64, 128, 256, 256}));
+  log_.reads.clear();
+  const auto other = connect();
+  EXPECT_EQ(sequences(ask(*other, subscribe(R"(,"after":0,"window":5)"))), range(1, 5));
+  EXPECT_EQ(log_.reads, (std::vector<std::size_t>{5}));
 }
 
 TEST_F(SessionFlowTest, AnUpdateSaysWhereTheNewFilterBegins) {
@@ -253,7 +286,7 @@ TEST_F(SessionFlowTest, AnUpdateDropsAReadOfTheOldFilter) {
   peer->say(subscribe(R"(,"after":0)"));
   log_.run_task();
   ASSERT_TRUE(peer->take_write());
-  ASSERT_EQ(log_.reads, 1U);
+  ASSERT_EQ(log_.reads.size(), 1U);
   peer->say(R"({"op":"update","id":"s","streams":["b"]})");
   settle(*peer);
   const auto seen = peer->take();

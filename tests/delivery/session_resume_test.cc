@@ -54,7 +54,7 @@ TEST_F(SessionResumeTest, EventsThatAreTrimmedWhileReadingAreAGap) {
   peer->say(subscribe(R"(,"after":0,"on_gap":"floor")"));
   log_.run_task();  // the place is found
   ASSERT_TRUE(peer->take_write());
-  ASSERT_EQ(log_.reads, 1U);  // and the first read waits
+  ASSERT_EQ(log_.reads.size(), 1U);  // and the first read waits
   log_.trim_to(51);
   settle(*peer);
   const auto seen = peer->take();

@@ -246,6 +246,15 @@ TEST_F(SessionTest, AFloodIsToldAndClosed) {
   EXPECT_EQ(peer->transport.close_code(), CloseCode::kRateLimited);
 }
 
+TEST_F(SessionTest, AFloodOfBytesIsToo) {
+  const auto peer = connect();
+  const std::string large = R"({"op":"ping","x":")" + std::string(60'000, 'x') + R"("})";
+  const std::size_t count = SessionLimits{}.message_bytes_burst / large.size();
+  for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(ops(ask(*peer, large)), "pong");
+  EXPECT_EQ(code_of(ask(*peer, large)), "rate_limited");
+  EXPECT_EQ(peer->transport.close_code(), CloseCode::kRateLimited);
+}
+
 TEST_F(SessionTest, StopsReadingWhileAnswersPileUp) {
   const auto peer = connect();
   v1::ClientMessage ack;

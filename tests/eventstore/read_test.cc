@@ -209,6 +209,24 @@ TEST_F(ReaderTest, AChunkTellsTheChainOfThePlaceItExamined) {
   }
 }
 
+TEST_F(ReaderTest, AStepByTheIndexHasNoMoreEventsThanAreWanted) {
+  options_.tail_bytes_max = std::size_t{16} << 10;
+  for (int i = 0; i < 40; ++i) {
+    fill("often", 50);
+    fill("rare", 1);
+  }
+  store().wait_for_index();
+  const Filter rare = Filter::make({"rare"}, {}).value();
+  for (const std::size_t look_ups : {std::size_t{1}, std::size_t{3}, Reader::kLookUpsMax}) {
+    const auto chunk = store().reader().read(rare, 0, look_ups);
+    ASSERT_TRUE(chunk);
+    ASSERT_TRUE(chunk->segment);
+    EXPECT_EQ(chunk->segment->count(), std::min<std::size_t>(look_ups, 40));
+    EXPECT_EQ(chunk->segment->first(), 51u);
+    if (look_ups < 40) EXPECT_EQ(chunk->examined, 51u * look_ups);
+  }
+}
+
 // Wildcards are answered by the index when they match few streams, and by the log when they match
 // many or when too many begin alike.
 TEST_F(ReaderTest, WildcardsFindTheSameEventsHoweverManyStreamsThereAre) {

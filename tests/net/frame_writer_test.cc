@@ -66,6 +66,7 @@ class FrameWriterCutTest : public ::testing::TestWithParam<unsigned> {
     OutgoingMessage message;
     message.own = std::string(below(600), 'x');
     message.before = below(message.own.size() + 1);
+    message.is_followed = below(2) == 0;
     message.bytes = message.own.size();
     const std::size_t count = kRuns[below(std::size(kRuns))];
     for (std::size_t i = 0; i < count; ++i) {
@@ -97,6 +98,7 @@ TEST_P(FrameWriterCutTest, WritesWholeFramesWhateverIsTakenAtATime) {
     write_some(writer, below(below(2) == 0 ? 20 : 20'000), out);
   }
   while (!writer.is_empty()) write_some(writer, 1000, out);
+  EXPECT_FALSE(writer.has_message());
   EXPECT_EQ(writer.written_bytes(), out.size());
   std::vector<Frame> seen;
   std::size_t seen_controls = 0;
@@ -132,6 +134,27 @@ TEST(FrameWriterTest, ControlFramesGoBeforeAMessageThatHasNotBegun) {
   write_some(writer, 100, out);
   EXPECT_EQ(parse(out), (std::vector<Frame>{{9, ""}, {2, "message"}}));
   EXPECT_TRUE(writer.is_empty());
+}
+
+TEST(FrameWriterTest, AFollowedMessageIsKeptForTheNext) {
+  const auto followed = [](std::string text) {
+    OutgoingMessage message = OutgoingMessage::of(std::move(text));
+    message.is_followed = true;
+    return message;
+  };
+  FrameWriter writer;
+  writer.set_message(Opcode::kText, followed("one"));
+  EXPECT_FALSE(writer.has_message());
+  writer.set_message(Opcode::kText, followed("two"));
+  writer.set_message(Opcode::kText, OutgoingMessage::of("three"));
+  std::string out;
+  write_some(writer, 100, out);
+  EXPECT_EQ(parse(out), (std::vector<Frame>{{1, "one"}, {1, "two"}, {1, "three"}}));
+  EXPECT_TRUE(writer.is_empty());
+  // What is large goes by itself.
+  const std::string large(100'000, 'x');
+  writer.set_message(Opcode::kText, followed(large));
+  EXPECT_TRUE(writer.has_message());
 }
 
 TEST(FrameWriterTest, ACloseFrameHasACodeAndAsMuchTextAsFits) {

@@ -94,7 +94,7 @@ class FakeLog final : public LogAccess {
     std::function<void(Result<AppendResult>)> done;
   };
   std::deque<Publish> publishes;
-  std::size_t reads = 0;
+  std::vector<std::size_t> reads;  // what each asked for
   std::size_t acknowledgements = 0;
 
   Cursor& cursor(const std::string& name, const std::string& owner = "") {
@@ -132,9 +132,9 @@ class FakeLog final : public LogAccess {
 
   void later(std::function<void()> run) override { tasks_.push_back(std::move(run)); }
 
-  void read(const Filter& filter, Sequence after,
+  void read(const Filter& filter, Sequence after, std::size_t look_ups,
             std::function<void(Result<ReadChunk>)> done) override {
-    ++reads;
+    reads.push_back(look_ups);
     tasks_.push_back([this, filter, after, done] { done(read_now(filter, after)); });
   }
 

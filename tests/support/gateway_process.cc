@@ -149,6 +149,27 @@ std::string tidegate_path() {
   return std::string(TIDEGATE_BIN_DIR) + "/tidegate";
 }
 
+double metric(const GatewayProcess& gateway, const std::string& series) {
+  const std::string text = "\n" + http_get(gateway.admin(), "/metrics").body;
+  const std::size_t at = text.find("\n" + series + " ");
+  if (at == std::string::npos) return 0;
+  return std::strtod(text.c_str() + at + series.size() + 2, nullptr);
+}
+
+std::size_t log_lines(const GatewayProcess& gateway, std::string_view text) {
+  const std::string log = gateway.stderr_text();
+  std::size_t count = 0;
+  for (std::size_t at = 0; (at = log.find(text, at)) != std::string::npos; at += text.size())
+    ++count;
+  return count;
+}
+
+std::size_t await_log_lines(const GatewayProcess& gateway, std::string_view text,
+                            std::size_t wanted) {
+  eventually([&] { return log_lines(gateway, text) >= wanted; });
+  return log_lines(gateway, text);
+}
+
 Finished run_program(const std::vector<std::string>& arguments,
                      const std::map<std::string, std::string>& environment, Milliseconds time) {
   ChildProcess process(arguments, environment);

@@ -95,6 +95,14 @@ class GatewayProcess {
 std::string tidegated_path();
 std::string tidegate_path();
 
+// The value of a series of /metrics (`name` or `name{label="value"}`); 0 when it is not there.
+double metric(const GatewayProcess& gateway, const std::string& series);
+// Lines of the gateway's log with this text so far.
+std::size_t log_lines(const GatewayProcess& gateway, std::string_view text);
+// The same once there are `wanted`, or when the time is over: a line may come after its cause.
+std::size_t await_log_lines(const GatewayProcess& gateway, std::string_view text,
+                            std::size_t wanted);
+
 // Runs a program to its end.
 struct Finished {
   int exit_code = -1;  // -1: it did not end in time and was killed

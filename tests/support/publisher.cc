@@ -13,6 +13,10 @@
 namespace tidegate::test {
 namespace {
 
+void add_token(grpc::ClientContext& call, const std::string& token) {
+  if (!token.empty()) call.AddMetadata("authorization", "Bearer " + token);
+}
+
 constexpr std::chrono::seconds kCallTime{30};
 constexpr std::chrono::milliseconds kReconnectTime{50};
 
@@ -166,6 +170,7 @@ void Publisher::run_unary(Connection& connection) {
     }
     Attempt attempt = next_attempt();
     grpc::ClientContext call;
+    add_token(call, options_.token);
     call.set_deadline(std::chrono::system_clock::now() + kCallTime);
     v1::PublishResponse response;
     const grpc::Status status = connection.events->Publish(&call, attempt.request, &response);
@@ -177,6 +182,7 @@ void Publisher::run_unary(Connection& connection) {
 
 void Publisher::run_pipeline(Connection& connection) {
   grpc::ClientContext call;
+  add_token(call, options_.token);
   auto stream = connection.events->PublishPipeline(&call);
   std::deque<Attempt> in_flight;
   const auto take_answer = [&] {
@@ -211,9 +217,10 @@ void Publisher::run_pipeline(Connection& connection) {
   static_cast<void>(stream->Finish());
 }
 
-std::vector<LogEntry> read_whole_log(const std::string& grpc_address) {
+std::vector<LogEntry> read_whole_log(const std::string& grpc_address, const std::string& token) {
   const auto events = v1::EventService::NewStub(connect(grpc_address));
   grpc::ClientContext call;
+  add_token(call, token);
   v1::ReadRequest request;
   request.mutable_start()->set_edge(v1::EDGE_START);
   const auto stream = events->Read(&call, request);

@@ -39,6 +39,7 @@ class Publisher {
     // One request of so many carries a check that cannot hold; 0: none.
     std::uint32_t refused_one_in = 10;
     std::uint64_t requests_max = UINT64_MAX;
+    std::string token = {};  // sent with each call; empty: none
     std::uint64_t seed = 1;
   };
   explicit Publisher(Options options);
@@ -89,7 +90,8 @@ class Publisher {
 
 // Every event from the floor to the head, read over gRPC; the head moves to where this read ended.
 // A failed call fails the test.
-std::vector<LogEntry> read_whole_log(const std::string& grpc_address);
+std::vector<LogEntry> read_whole_log(const std::string& grpc_address,
+                                     const std::string& token = "");
 
 // Publishes `count` small events on `streams` in turn by one pipeline, in batches of 500; ids "e1",
 // "e2", ... of source "/fill". False when it did not get through.

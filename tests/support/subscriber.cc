@@ -142,11 +142,13 @@ void Subscriber::connect(std::int64_t now) {
 }
 
 bool Subscriber::shake_hands(const std::string& address) {
+  const std::string authorization =
+      options_.token.empty() ? "" : fmt::format("Authorization: Bearer {}\r\n", options_.token);
   const std::string request = fmt::format(
       "GET /v1/ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: "
       "Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-      "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
-      address, options_.is_binary ? "tidegate.v1.proto" : "tidegate.v1.json");
+      "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\nSec-WebSocket-Protocol: {}\r\n{}\r\n",
+      address, options_.is_binary ? "tidegate.v1.proto" : "tidegate.v1.json", authorization);
   if (::send(fd_, request.data(), request.size(), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(request.size()))
     return false;
@@ -326,6 +328,10 @@ void Subscriber::hear(const Heard& heard) {
     note(Kind::kReset, 0);
     position_.clear();
     last_event_ = 0;
+  } else if (heard.code == "forbidden" && !options_.token.empty()) {
+    is_forbidden_ = true;
+    disconnect();
+    connect_at_ns_ = INT64_MAX;
   } else if (heard.op == "error" || heard.op == "unsubscribed") {
     const bool is_passing =
         heard.code == "overloaded" || heard.code == "draining" || heard.code == "unavailable";

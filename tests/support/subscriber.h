@@ -36,6 +36,9 @@ class Subscriber {
     // An acknowledgement every so many messages with events (by cursor only).
     int ack_every = 3;
     std::uint32_t window = 0;
+    // Sent with each connection; empty: none. With one, `forbidden` is an answer that counts, and
+    // it asks no more.
+    std::string token = {};
     std::uint64_t seed = 1;
   };
   // `address` is asked before each connection, on the owner's thread.
@@ -53,8 +56,9 @@ class Subscriber {
 
   // Ends the random drops and pauses, so that it can reach the head.
   void settle();
-  // What it was told last on this connection.
-  Sequence place() const { return place_; }
+  // What it was told last on this connection; beyond every place once it was forbidden.
+  Sequence place() const { return is_forbidden_ ? UINT64_MAX : place_; }
+  bool is_forbidden() const { return is_forbidden_; }
   std::uint64_t connections() const { return connections_; }
   std::uint64_t cuts_within_message() const { return cuts_within_message_; }
   const SubscriberHistory& history() const { return history_; }
@@ -84,6 +88,7 @@ class Subscriber {
   std::string fragments_;
   bool is_paused_ = false;
   bool is_settled_ = false;
+  bool is_forbidden_ = false;
   std::int64_t connect_at_ns_ = 0;
   std::int64_t drop_at_ns_ = INT64_MAX;
   std::size_t bytes_before_cut_ =

@@ -14,6 +14,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/tls_client.h"
+
 namespace tidegate::test {
 namespace {
 
@@ -32,6 +34,16 @@ int Deadline::left_ms() const {
   const auto left =
       std::chrono::duration_cast<Milliseconds>(end_ - std::chrono::steady_clock::now());
   return static_cast<int>(std::max<Milliseconds::rep>(0, left.count()));
+}
+
+bool eventually(const std::function<bool()>& condition, Milliseconds time) {
+  const Deadline deadline(time);
+  while (!condition()) {
+    if (deadline.is_over()) return false;
+    // Gives way for a moment; the condition is what is waited for.
+    ::poll(nullptr, 0, 5);
+  }
+  return true;
 }
 
 TcpClient::TcpClient(const std::string& address) {
@@ -53,11 +65,14 @@ TcpClient::TcpClient(const std::string& address) {
 }
 
 TcpClient::TcpClient(TcpClient&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), was_reset_(other.was_reset_) {}
+    : fd_(std::exchange(other.fd_, -1)),
+      was_reset_(other.was_reset_),
+      tls_(std::move(other.tls_)) {}
 
 TcpClient& TcpClient::operator=(TcpClient&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(was_reset_, other.was_reset_);
+  std::swap(tls_, other.tls_);
   return *this;
 }
 
@@ -65,7 +80,13 @@ TcpClient::~TcpClient() {
   close();
 }
 
+bool TcpClient::start_tls(const std::string& ca_file) {
+  tls_ = std::make_unique<TlsClient>(*this, TlsClient::Options{.ca_file = ca_file});
+  return tls_->error().empty();
+}
+
 bool TcpClient::send(std::string_view bytes, Milliseconds time) {
+  if (tls_) return tls_->send(bytes, time);
   const Deadline deadline(time);
   while (!bytes.empty()) {
     const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -79,6 +100,7 @@ bool TcpClient::send(std::string_view bytes, Milliseconds time) {
 }
 
 std::optional<std::string> TcpClient::receive(Milliseconds time) {
+  if (tls_) return tls_->receive(time);
   if (fd_ < 0 || !wait_for(fd_, POLLIN, Deadline(time))) return std::nullopt;
   std::string bytes(64 << 10, '\0');
   const ssize_t count = ::recv(fd_, bytes.data(), bytes.size(), 0);
@@ -138,9 +160,11 @@ std::string HttpReply::field(std::string_view name) const {
   return "";
 }
 
-HttpReply http_get(const std::string& address, const std::string& path) {
+HttpReply http_get(const std::string& address, const std::string& path,
+                   const std::string& ca_file) {
   TcpClient client(address);
   if (!client.is_open()) return {};
+  if (!ca_file.empty() && !client.start_tls(ca_file)) return {};
   client.send("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\nConnection: close\r\n\r\n");
   return HttpReply::parse(client.receive_all().value_or(""));
 }

@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +25,11 @@ class Deadline {
   std::chrono::steady_clock::time_point end_;
 };
 
+// Waits until it holds; false when the time is over.
+bool eventually(const std::function<bool()>& condition, Milliseconds time = kPatience);
+
+class TlsClient;
+
 // A blocking TCP client with time limits, for tests that care about every byte.
 //
 //   TcpClient client(gateway.http());
@@ -40,6 +47,10 @@ class TcpClient {
 
   bool is_open() const { return fd_ >= 0; }
   int fd() const { return fd_; }
+  // From here on under TLS, with the certificates of this CA; false when the handshake fails.
+  bool start_tls(const std::string& ca_file);
+  const TlsClient* tls() const { return tls_.get(); }
+
   // False when the peer has gone, or does not take the bytes in time.
   bool send(std::string_view bytes, Milliseconds time = kPatience);
   // What has come, at least one byte; "" when the peer has closed; nothing when the time is over.
@@ -59,6 +70,7 @@ class TcpClient {
  private:
   int fd_ = -1;
   bool was_reset_ = false;
+  std::unique_ptr<TlsClient> tls_;
 };
 
 // Status and parts of an HTTP answer; status 0 when `bytes` is not one.
@@ -72,7 +84,8 @@ struct HttpReply {
   std::string field(std::string_view name) const;
 };
 
-// One GET with Connection: close.
-HttpReply http_get(const std::string& address, const std::string& path);
+// One GET with Connection: close; under TLS when a CA is given.
+HttpReply http_get(const std::string& address, const std::string& path,
+                   const std::string& ca_file = "");
 
 }  // namespace tidegate::test

@@ -58,6 +58,7 @@ std::optional<WsClient> WsClient::try_connect(const std::string& address, const 
                                               HttpReply* reply) {
   WsClient client{TcpClient(address)};
   if (!client.socket_.is_open()) return std::nullopt;
+  if (!options.ca_file.empty() && !client.socket_.start_tls(options.ca_file)) return std::nullopt;
   std::string request =
       "GET " + options.target + " HTTP/1.1\r\nHost: " + address +
       "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +

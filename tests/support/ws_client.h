@@ -48,6 +48,7 @@ struct WsOptions {
   std::string target = "/v1/ws";
   std::string protocol = {};  // "tidegate.v1.json", "tidegate.v1.proto" or empty: none is offered
   std::vector<std::pair<std::string, std::string>> fields = {};  // further ones
+  std::string ca_file = {};                                      // under TLS, with its certificates
 };
 
 // A blocking WebSocket client of our own (RFC 6455 by hand), so that tests see and send every byte,

@@ -46,21 +46,14 @@ inline constexpr int kTestsRank = 9;  // the micro-benchmarks too: they use the 
 
 inline const std::vector<Layer>& layers() {
   static const std::vector<Layer> kLayers = {
-      {"tidegate/", 0},
-      {"google/rpc/", 0},
-      {"eventstore/base/", 0},
-      {"eventstore/", 1},
-      {"projections/", 2},
-      {"gateway/cloudevents/", 3},
-      {"gateway/delivery/", 4},
-      {"gateway/api/", 5},
-      {"gateway/auth/", 5},
-      {"gateway/net/", 5},
-      {"gateway/ops/", 6},
-      {"gateway/", 7},
-      {"tools/bench/micro/", kTestsRank},
-      {"tools/", kToolsRank},
-      {"tests/", kTestsRank},
+      {"tidegate/", 0},        {"google/rpc/", 0},
+      {"eventstore/base/", 0}, {"eventstore/", 1},
+      {"projections/", 2},     {"gateway/cloudevents/", 3},
+      {"gateway/tls/", 3},     {"gateway/delivery/", 4},
+      {"gateway/api/", 5},     {"gateway/auth/", 5},
+      {"gateway/net/", 5},     {"gateway/ops/", 6},
+      {"gateway/", 7},         {"tools/bench/micro/", kTestsRank},
+      {"tools/", kToolsRank},  {"tests/", kTestsRank},
   };
   return kLayers;
 }

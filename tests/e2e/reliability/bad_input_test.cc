@@ -22,7 +22,7 @@ struct Shared {
     bystander.expect("subscribed");
     bystander.expect("caught_up");
   }
-  GatewayProcess gateway{{.flags = {"--logging-level", "error", "--delivery-heartbeat-ms", "600000",
+  GatewayProcess gateway{{.flags = {"--logging-level", "debug", "--delivery-heartbeat-ms", "600000",
                                     "--delivery-position-ms", "600000"}}};
   WsClient bystander;
   std::uint64_t told = 0;
@@ -74,8 +74,14 @@ void expect_refused(const std::vector<BadCase>& cases) {
   for (const BadCase& bad : cases) {
     SCOPED_TRACE(bad.name);
     WsClient client = connect();
+    const GatewayProcess& gateway = shared().gateway;
+    const std::string counter = fmt::format("tidegate_errors_sent_total{{code=\"{}\"}}", bad.code);
+    const double counted = metric(gateway, counter);
+    const std::size_t logged = log_lines(gateway, "an error was told");
     ASSERT_TRUE(client.send_text(bad.message));
     const std::string answer = client.expect("error");
+    EXPECT_EQ(metric(gateway, counter), counted + 1);
+    EXPECT_EQ(log_lines(gateway, "an error was told"), logged + 1);
     EXPECT_EQ(json_field(answer, "code"), bad.code) << answer;
     EXPECT_EQ(json_field(answer, "id"), bad.id) << answer;
     EXPECT_EQ(json_field(answer, "request"), bad.request) << answer;

@@ -1,12 +1,15 @@
 // Resume, end to end: whatever happens to connections, every subscriber gets exactly what it asked
 // for.
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <random>
 
 #include <gtest/gtest.h>
 
 #include "tests/e2e/reliability/under_test.h"
+#include "tests/support/token_issuer.h"
 
 namespace tidegate::test {
 namespace {
@@ -41,6 +44,85 @@ TEST(ResumeTest, EverySubscriberGetsItsPartOfTheLogWhateverIsCut) {
   judge(publishers, &fleet, gateway.grpc());
   EXPECT_EQ(gateway.terminate(), 0);
   EXPECT_EQ(verify_problems(gateway.data_dir()), "");
+}
+
+using Grants = std::vector<std::string>;
+
+bool is_granted(const Grants& grants, const std::string& stream) {
+  return std::any_of(grants.begin(), grants.end(), [&stream](const std::string& grant) {
+    return pattern_matches(grant, stream);
+  });
+}
+
+// Of tokens, chosen at random.
+Grants random_grants(std::mt19937_64& random) {
+  static const Grants kPatterns = {
+      ">",       "orders.>",     "orders.*.2",  "orders.eu.*", "*.eu.>", "*",
+      "ticks.*", "ticks.3",      "deep.>",      "deep.a.>",    "solo",   "orders.*",
+      "*.*.*",   "deep.*.*.c.*", "orders.us.>", "ticks.>"};
+  Grants grants;
+  for (std::size_t i = 1 + random() % 4; i > 0; --i)
+    grants.push_back(kPatterns[random() % kPatterns.size()]);
+  return grants;
+}
+
+// What was delivered although the subscriber's grants do not have it.
+std::size_t leaked_to(const Subscriber& subscriber, const Grants& grants,
+                      const std::vector<LogEntry>& log) {
+  std::size_t leaked = 0;
+  for (const DeliveryRecord& record : subscriber.history().records) {
+    if (record.kind != DeliveryRecord::Kind::kEvent) continue;
+    const bool is_known = record.sequence >= 1 && record.sequence <= log.size();
+    if (!is_known || !is_granted(grants, log[record.sequence - 1].stream)) ++leaked;
+  }
+  return leaked;
+}
+
+// The same with tokens: whoever may have all of a filter gets it as without them, and nobody gets
+// anything else.
+TEST(ResumeTest, NobodyGetsWhatItsGrantsDoNotHave) {
+  const TokenIssuer issuer;
+  auto flags = issuer.flags();
+  flags.insert(flags.end(), kFlags.begin(), kFlags.end());
+  GatewayProcess gateway({.flags = flags});
+  Addresses addresses;
+  addresses.set(gateway.http(), gateway.grpc());
+  const std::string everything = issuer.token("everything", {">"}, {">"});
+  auto publishers = make_publishers(addresses, 1500, test_seed(), everything);
+  for (const auto& publisher : publishers) publisher->start();
+
+  std::mt19937_64 random(test_seed());
+  std::vector<Grants> grants;
+  auto wanted = mixed_subscribers(200, 1000, 5000, test_seed());
+  for (Subscriber::Options& options : wanted) {
+    grants.push_back(random_grants(random));
+    options.token = issuer.token(options.name, grants.back());
+  }
+  SubscriberFleet fleet(wanted, addresses.http(), 2);
+  EXPECT_FALSE(gateway.process().wait_exit(Milliseconds(scaled(20'000)))) << gateway.stderr_text();
+  for (const auto& publisher : publishers) publisher->stop();
+  const auto log = read_whole_log(gateway.grpc(), everything);
+  ASSERT_FALSE(log.empty());
+  EXPECT_TRUE(fleet.drain(log.back().sequence, 60'000)) << "subscribers do not reach the head";
+  fleet.stop();
+
+  judge(publishers, &fleet, gateway.grpc(), everything);
+  std::size_t forbidden = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const Subscriber& subscriber = *fleet.subscribers()[i];
+    EXPECT_EQ(leaked_to(subscriber, grants[i], log), 0U) << subscriber.history().name;
+    forbidden += subscriber.is_forbidden() ? 1 : 0;
+    // A stream that the filter has and the grants do not: it must have been forbidden.
+    for (const std::string& stream : load_streams()) {
+      if (!is_granted(wanted[i].streams, stream) || is_granted(grants[i], stream)) continue;
+      EXPECT_TRUE(subscriber.is_forbidden()) << subscriber.history().name << ": " << stream;
+    }
+  }
+  // Both happen, or the test would show nothing.
+  EXPECT_GT(forbidden, 20U);
+  EXPECT_LT(forbidden, 180U);
+  std::cout << forbidden << " of " << wanted.size() << " subscriptions were forbidden\n";
+  EXPECT_EQ(gateway.terminate(), 0);
 }
 
 // One log that several tests read.

@@ -71,16 +71,6 @@ std::uint64_t resident_kib(pid_t pid) {
   return 0;
 }
 
-bool eventually(const std::function<bool()>& condition, Milliseconds time) {
-  const Deadline deadline(time);
-  while (!condition()) {
-    if (deadline.is_over()) return false;
-    // Gives way for a moment; the condition is what is waited for.
-    ::poll(nullptr, 0, 5);
-  }
-  return true;
-}
-
 std::vector<std::string> load_streams() {
   std::vector<std::string> streams = {"solo", "deep.a.b.c.d", "deep.a.x.c.e", "deep.b.b.c.d"};
   for (int i = 1; i <= 8; ++i) {
@@ -96,7 +86,8 @@ std::vector<std::string> load_types() {
 
 std::vector<std::unique_ptr<Publisher>> make_publishers(const Addresses& addresses,
                                                         double events_per_second,
-                                                        std::uint64_t seed) {
+                                                        std::uint64_t seed,
+                                                        const std::string& token) {
   std::vector<std::unique_ptr<Publisher>> publishers;
   for (std::uint32_t i = 0; i < 4; ++i) {
     Publisher::Options options{
@@ -104,6 +95,7 @@ std::vector<std::unique_ptr<Publisher>> make_publishers(const Addresses& address
     options.pipelined = i % 2 == 0 ? 0 : 8;
     options.events_per_second = events_per_second / 4;
     options.seed = seed * 100 + i;
+    options.token = token;
     publishers.push_back(std::make_unique<Publisher>(std::move(options)));
   }
   return publishers;
@@ -130,8 +122,8 @@ std::vector<Subscriber::Options> mixed_subscribers(std::size_t count, int life_m
 }
 
 std::vector<Violation> violations_of(const std::vector<std::unique_ptr<Publisher>>& publishers,
-                                     const SubscriberFleet* fleet,
-                                     const std::string& grpc_address) {
+                                     const SubscriberFleet* fleet, const std::string& grpc_address,
+                                     const std::string& token) {
   History history;
   std::array<std::uint64_t, 3> outcomes = {0, 0, 0};
   for (const auto& publisher : publishers) {
@@ -145,6 +137,7 @@ std::vector<Violation> violations_of(const std::vector<std::unique_ptr<Publisher
   std::uint64_t cuts = 0;
   if (fleet != nullptr) {
     for (const auto& subscriber : fleet->subscribers()) {
+      if (subscriber->is_forbidden()) continue;
       history.subscribers.push_back(subscriber->history());
       connections += subscriber->connections();
       cuts += subscriber->cuts_within_message();
@@ -153,7 +146,7 @@ std::vector<Violation> violations_of(const std::vector<std::unique_ptr<Publisher
       }
     }
   }
-  history.log = read_whole_log(grpc_address);
+  history.log = read_whole_log(grpc_address, token);
   std::cout << "requests: " << outcomes[1] << " acknowledged, " << outcomes[2] << " refused, "
             << outcomes[0] << " unknown; log: " << history.log.size()
             << " events; subscribers: " << history.subscribers.size() << ", " << connections
@@ -163,8 +156,8 @@ std::vector<Violation> violations_of(const std::vector<std::unique_ptr<Publisher
 }
 
 void judge(const std::vector<std::unique_ptr<Publisher>>& publishers, const SubscriberFleet* fleet,
-           const std::string& grpc_address) {
-  const auto violations = violations_of(publishers, fleet, grpc_address);
+           const std::string& grpc_address, const std::string& token) {
+  const auto violations = violations_of(publishers, fleet, grpc_address, token);
   EXPECT_TRUE(violations.empty()) << describe(violations);
 }
 

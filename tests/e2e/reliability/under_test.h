@@ -51,15 +51,13 @@ std::string verify_problems(const std::string& data_dir);
 // Resident memory of a process in KiB, 0 when it has gone.
 std::uint64_t resident_kib(pid_t pid);
 
-// Waits until it holds.
-bool eventually(const std::function<bool()>& condition, Milliseconds time = kPatience);
-
 // The shape of the load that resume and crash tests share.
 std::vector<std::string> load_streams();
 std::vector<std::string> load_types();
 std::vector<std::unique_ptr<Publisher>> make_publishers(const Addresses& addresses,
                                                         double events_per_second,
-                                                        std::uint64_t seed);
+                                                        std::uint64_t seed,
+                                                        const std::string& token = "");
 // Subscribers of every kind: exact, `*`, `>`, several patterns, types; both subprotocols; by
 // position, bare integer and cursor; some read slowly, some with a window.
 std::vector<Subscriber::Options> mixed_subscribers(std::size_t count, int life_min_ms,
@@ -68,9 +66,10 @@ std::vector<Subscriber::Options> mixed_subscribers(std::size_t count, int life_m
 // Puts the recordings of clients that have stopped together with a read of the log from the
 // gateway, and judges. Prints counts. `fleet` may be null.
 std::vector<Violation> violations_of(const std::vector<std::unique_ptr<Publisher>>& publishers,
-                                     const SubscriberFleet* fleet, const std::string& grpc_address);
+                                     const SubscriberFleet* fleet, const std::string& grpc_address,
+                                     const std::string& token = "");
 // Likewise; a violation fails the test.
 void judge(const std::vector<std::unique_ptr<Publisher>>& publishers, const SubscriberFleet* fleet,
-           const std::string& grpc_address);
+           const std::string& grpc_address, const std::string& token = "");
 
 }  // namespace tidegate::test

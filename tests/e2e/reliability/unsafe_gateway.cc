@@ -16,9 +16,9 @@ namespace {
 // Nobody opens a session here.
 class NoSessions final : public tidegate::SessionHost {
  public:
-  std::unique_ptr<tidegate::RemoteSession> open_remote(std::shared_ptr<tidegate::RemotePeer>,
-                                                       tidegate::PrincipalRef) override {
-    return nullptr;
+  tidegate::Result<std::unique_ptr<tidegate::RemoteSession>> open_remote(
+      std::shared_ptr<tidegate::RemotePeer>, tidegate::PrincipalRef) override {
+    return tidegate::Error{tidegate::Code::kUnsupported, "no sessions here"};
   }
 };
 

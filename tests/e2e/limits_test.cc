@@ -1,0 +1,234 @@
+// What one address, one subject and all together may have, as seen from outside.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "tests/support/certificate_authority.h"
+#include "tests/support/gateway_process.h"
+#include "tests/support/token_issuer.h"
+#include "tests/support/ws_client.h"
+#include "tidegate/v1/event_service.grpc.pb.h"
+
+namespace tidegate::test {
+namespace {
+
+const TokenIssuer& issuer() {
+  static const TokenIssuer made;
+  return made;
+}
+
+std::vector<std::string> with_issuer(std::vector<std::string> flags) {
+  for (const std::string& flag : issuer().flags()) flags.push_back(flag);
+  return flags;
+}
+
+// Connects with these fields and says what came of it.
+struct Attempt {
+  int status = 0;
+  HttpReply reply;
+  std::optional<WsClient> client;
+};
+Attempt attempt(const GatewayProcess& gateway,
+                std::vector<std::pair<std::string, std::string>> fields) {
+  Attempt made;
+  made.client = WsClient::try_connect(gateway.http(), {.fields = std::move(fields)}, &made.reply);
+  made.status = made.reply.status;
+  return made;
+}
+
+TEST(LimitsTest, AnAddressHasSoManyConnections) {
+  GatewayProcess gateway({.flags = {"--http-trusted-proxies", "127.0.0.0/8,10.0.0.0/8",
+                                    "--limits-connections-per-address", "3"}});
+  const auto from = [&](const std::string& chain) {
+    return attempt(gateway, {{"X-Forwarded-For", chain}});
+  };
+  std::vector<Attempt> held;
+  for (int i = 0; i < 3; ++i) held.push_back(from("192.0.2.1"));
+  for (const Attempt& one : held) EXPECT_EQ(one.status, 101);
+  const Attempt refused = from("198.51.100.9, 192.0.2.1, 10.1.1.1");
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_NE(refused.reply.field("Retry-After"), "");
+  EXPECT_EQ(from("192.0.2.2").status, 101);
+  // What the client writes itself in front does not help it.
+  EXPECT_EQ(from("192.0.2.3, 192.0.2.1").status, 429);
+  held.back().client->cut();
+  EXPECT_TRUE(eventually([&] { return from("192.0.2.1").status == 101; }));
+  // A /64 is one customer.
+  for (int i = 0; i < 3; ++i) held.push_back(from(fmt::format("2001:db8::{}", i)));
+  EXPECT_EQ(held.back().status, 101);
+  EXPECT_EQ(from("2001:db8::ffff").status, 429);
+  EXPECT_EQ(from("2001:db8:0:1::1").status, 101);
+}
+
+TEST(LimitsTest, NobodyElseIsBelieved) {
+  GatewayProcess gateway({.flags = {"--limits-connections-per-address", "2"}});
+  std::vector<Attempt> held;
+  for (int i = 0; i < 5; ++i) {
+    held.push_back(attempt(gateway, {{"X-Forwarded-For", "192.0.2.1"}}));
+    EXPECT_EQ(held.back().status, 101);
+  }
+}
+
+std::string proxy_header(const std::string& four_bytes) {
+  std::string header("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", 16);
+  return header + four_bytes + std::string("\x7f\0\0\1\x10\x20\x1b\xa8", 8);
+}
+
+// Over a connection that has said whose it is.
+int upgrade_over(TcpClient& socket, const std::string& address) {
+  socket.send("GET /v1/ws HTTP/1.1\r\nHost: " + address +
+              "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+  std::string bytes;
+  while (bytes.find("\r\n\r\n") == std::string::npos) {
+    const auto more = socket.receive();
+    if (!more || more->empty()) break;
+    bytes += *more;
+  }
+  return HttpReply::parse(bytes).status;
+}
+
+TEST(LimitsTest, AProxyMaySayItByTheProxyProtocol) {
+  const CertificateAuthority ca;
+  const auto files = ca.issue("server");
+  for (const bool under_tls : {false, true}) {
+    SCOPED_TRACE(under_tls ? "TLS" : "plain");
+    std::vector<std::string> flags = {
+        "--http-trusted-proxies",           "127.0.0.1", "--http-proxy-protocol", "true",
+        "--limits-connections-per-address", "1"};
+    if (under_tls) {
+      for (const std::string& flag : {std::string("--tls-certificate"), files.certificate,
+                                      std::string("--tls-key"), files.key}) {
+        flags.push_back(flag);
+      }
+    }
+    GatewayProcess gateway({.flags = flags});
+    const auto connect = [&](const std::string& header) {
+      auto socket = std::make_unique<TcpClient>(gateway.http());
+      socket->send(header);
+      if (under_tls) EXPECT_TRUE(socket->start_tls(ca.file()));
+      return socket;
+    };
+    const std::string first("\xc0\0\2\1", 4);
+    const std::string second("\xc0\0\2\2", 4);
+    const auto one = connect(proxy_header(first));
+    EXPECT_EQ(upgrade_over(*one, gateway.http()), 101);
+    const auto same = connect(proxy_header(first));
+    EXPECT_EQ(upgrade_over(*same, gateway.http()), 429);
+    const auto other = connect(proxy_header(second));
+    EXPECT_EQ(upgrade_over(*other, gateway.http()), 101);
+    TcpClient without(gateway.http());
+    EXPECT_EQ(upgrade_over(without, gateway.http()), 400);
+  }
+}
+
+TEST(LimitsTest, AProxyHeaderFromAnybodyElseIsRefused) {
+  GatewayProcess gateway;
+  TcpClient socket(gateway.http());
+  socket.send(proxy_header("abcd"));
+  EXPECT_EQ(HttpReply::parse(socket.receive_all().value_or("")).status, 400);
+  TcpClient old(gateway.http());
+  old.send("PROXY TCP4 192.0.2.1 127.0.0.1 1000 2000\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(HttpReply::parse(old.receive_all().value_or("")).status, 400);
+}
+
+TEST(LimitsTest, ASubjectHasSoManyConnectionsOverBothTransports) {
+  GatewayProcess gateway({.flags = with_issuer({"--limits-connections-per-subject", "2"})});
+  const std::string token = issuer().token("ann", {"a.>"});
+  const auto as = [&](const std::string& by) {
+    return attempt(gateway, {{"Authorization", "Bearer " + by}});
+  };
+  Attempt one = as(token);
+  const Attempt two = as(issuer().token("ann", {"a.>"}));
+  EXPECT_EQ(one.status, 101);
+  EXPECT_EQ(two.status, 101);
+  EXPECT_EQ(as(token).status, 429);
+  EXPECT_EQ(as(issuer().token("ben", {"a.>"})).status, 101);
+
+  const auto stub = v1::EventService::NewStub(
+      grpc::CreateChannel(gateway.grpc(), grpc::InsecureChannelCredentials()));
+  const auto subscribe = [&] {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", "Bearer " + token);
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    const auto stream = stub->Subscribe(&context);
+    v1::SubscribeResponse welcome;
+    if (stream->Read(&welcome)) context.TryCancel();
+    return stream->Finish().error_code();
+  };
+  EXPECT_EQ(subscribe(), grpc::RESOURCE_EXHAUSTED);
+  one.client->cut();
+  EXPECT_TRUE(eventually([&] { return subscribe() == grpc::CANCELLED; }));
+}
+
+TEST(LimitsTest, SoManyRequestsASecondAreLookedAt) {
+  GatewayProcess gateway({.flags = {"--limits-upgrades-per-second", "3"}});
+  std::vector<Attempt> held;
+  int refused = 0;
+  for (int i = 0; i < 12; ++i) {
+    held.push_back(attempt(gateway, {}));
+    if (held.back().status == 101) continue;
+    EXPECT_EQ(held.back().status, 503);
+    EXPECT_NE(held.back().reply.field("Retry-After"), "");
+    ++refused;
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_TRUE(eventually([&] { return attempt(gateway, {}).status == 101; }));
+}
+
+TEST(LimitsTest, APublisherHasAQuota) {
+  GatewayProcess gateway({.flags = with_issuer({"--limits-publish-events-per-second", "20"})});
+  const auto stub = v1::EventService::NewStub(
+      grpc::CreateChannel(gateway.grpc(), grpc::InsecureChannelCredentials()));
+  int last_id = 0;
+  grpc::Status last;
+  const auto publish = [&](const std::string& subject, int events) {
+    v1::PublishRequest request;
+    for (int i = 0; i < events; ++i) {
+      v1::NewEvent& added = *request.add_events();
+      added.set_stream("a.b");
+      v1::CloudEvent& event = *added.mutable_event();
+      event.set_id(fmt::format("{}", ++last_id));
+      event.set_source("test");
+      event.set_type("t");
+    }
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", "Bearer " + issuer().token(subject, {}, {"a.>"}));
+    v1::PublishResponse response;
+    last = stub->Publish(&context, request, &response);
+    return last.error_code();
+  };
+  // More than a second's worth passes once, and is paid for afterwards.
+  EXPECT_EQ(publish("ann", 30), grpc::OK);
+  EXPECT_EQ(publish("ann", 1), grpc::RESOURCE_EXHAUSTED);
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(last.error_details()));
+  bool has_delay = false;
+  for (const auto& any : details.details()) {
+    google::rpc::RetryInfo retry;
+    if (!any.UnpackTo(&retry)) continue;
+    has_delay = retry.retry_delay().seconds() > 0 || retry.retry_delay().nanos() > 0;
+  }
+  EXPECT_TRUE(has_delay);
+  EXPECT_EQ(publish("ben", 1), grpc::OK);
+  EXPECT_TRUE(eventually([&] { return publish("ann", 1) == grpc::OK; }));
+}
+
+TEST(LimitsTest, NearTheCeilingOfMemoryNobodyNewIsTaken) {
+  GatewayProcess gateway({.flags = {"--limits-memory-bytes", "1MiB"}});
+  EXPECT_TRUE(eventually([&] { return attempt(gateway, {}).status == 503; }));
+  const HttpReply ready = http_get(gateway.admin(), "/readyz");
+  EXPECT_EQ(ready.status, 200);
+  EXPECT_NE(ready.body.find("memory is short"), std::string::npos) << ready.body;
+  EXPECT_NE(gateway.stderr_text().find("memory pressure has changed"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tidegate::test
