@@ -65,7 +65,7 @@ Result<int> catchup(Context& context, const CatchupOptions& options) {
   const Result<Revision> events = events_to_read(**client, options);
   if (!events) return events.error();
   LoadOptions wanted =
-      load_options(options.subscriber, options.clients, options.stream, 1, *events + 1);
+      load_options(**client, options.subscriber, options.clients, options.stream, 1, *events + 1);
   wanted.start.set_edge(v1::EDGE_START);
   auto load = LoadClient::make(wanted, [] {});
   if (!load) return load.error();

@@ -9,9 +9,9 @@
 #include "tools/tidegate/bench.h"
 #include "tools/tidegate/bench_publisher.h"
 #include "tools/tidegate/bench_report.h"
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/interrupt.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -39,7 +39,7 @@ constexpr int kQuietLooksMax = 50;
 Result<Revision> last_revision(Client& client, const std::string& stream) {
   v1::GetStreamRequest request;
   request.set_name(stream);
-  const auto answer = client.call(&v1::StreamService::Stub::GetStream, client.streams(), request);
+  const auto answer = call(client, &v1::StreamService::Stub::GetStream, request);
   if (answer) return answer->stream().last_revision();
   if (answer.error().code == Code::kNotFound) return Revision{0};
   return answer.error();
@@ -79,9 +79,11 @@ Status await_quiet(Context& context, std::uint64_t server_pid) {
   return {};
 }
 
-LoadOptions load_options(const SubscriberOptions& options, std::uint64_t subscribers,
-                         const std::string& stream, Revision first, Revision end) {
+LoadOptions load_options(const Client& client, const SubscriberOptions& options,
+                         std::uint64_t subscribers, const std::string& stream, Revision first,
+                         Revision end) {
   LoadOptions load;
+  load.token = client.token();
   load.http = options.http;
   load.subscribers = subscribers;
   load.threads = options.threads;

@@ -35,8 +35,9 @@ Status fill(Client& client, std::vector<std::string> streams, std::uint64_t size
 Status await_quiet(Context& context, std::uint64_t server_pid);
 
 // `subscribers` on a stream, each of which expects the revisions [first, end).
-LoadOptions load_options(const SubscriberOptions& options, std::uint64_t subscribers,
-                         const std::string& stream, Revision first, Revision end);
+LoadOptions load_options(const Client& client, const SubscriberOptions& options,
+                         std::uint64_t subscribers, const std::string& stream, Revision first,
+                         Revision end);
 
 // Permits the events of a publisher with a rate as they are due, on a thread of its own.
 // Thread: any (internally synchronised).

@@ -12,8 +12,8 @@ Status BenchFlow::prepare(const Options& options) {
   options_ = options;
   const Result<Revision> last = last_revision(client_, options.stream);
   if (!last) return last.error();
-  LoadOptions load = load_options(subscribers_, options.subscribers, options.stream, *last + 1,
-                                  *last + 1 + options.events);
+  LoadOptions load = load_options(client_, subscribers_, options.subscribers, options.stream,
+                                  *last + 1, *last + 1 + options.events);
   load.clock = clock_;
   load.stays_awake = options.rate > 0;
   auto made = LoadClient::make(load, [this] { permit_more(); });

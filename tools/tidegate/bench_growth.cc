@@ -72,7 +72,8 @@ class Growth {
                       "twice --streams x --read",
                       before_)};
     }
-    const Result<LoadAddress> address = LoadAddress::resolve(options_.subscriber.http);
+    const Result<LoadAddress> address =
+        LoadAddress::resolve(options_.subscriber.http, client_->token());
     if (!address) return address.error();
     address_ = *address;
     // New streams, whose revisions begin at 1.

@@ -8,6 +8,7 @@
 #include "tools/tidegate/bench.h"
 #include "tools/tidegate/bench_delivery.h"
 #include "tools/tidegate/bench_report.h"
+#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/interrupt.h"
 #include "tools/tidegate/place.h"
@@ -65,8 +66,10 @@ BenchReport report_of(const IdleOptions& options, const LoadMeter& opening, cons
 Result<int> idle(Context& context, const IdleOptions& options) {
   const Result<std::int64_t> duration_us = parse_duration(options.duration);
   if (!duration_us) return duration_us.error();
+  auto client = Client::make(context);
+  if (!client) return client.error();
   auto load = LoadClient::make(
-      load_options(options.subscriber, options.connections, options.stream, 1, 1), [] {});
+      load_options(**client, options.subscriber, options.connections, options.stream, 1, 1), [] {});
   if (!load) return load.error();
   Result<LoadMeter> opening = LoadMeter::start(options.server_pid);
   if (!opening) return opening.error();

@@ -65,7 +65,7 @@ class Match {
     const std::uint64_t connections =
         (options_.subscriptions + kPerConnection - 1) / kPerConnection;
     LoadOptions others =
-        load_options(options_.subscriber, connections, options_.stream + ".other", 1, 1);
+        load_options(*client_, options_.subscriber, connections, options_.stream + ".other", 1, 1);
     others.subscriptions = kPerConnection;
     auto load = LoadClient::make(others, [] {});
     if (!load) return load.error();

@@ -1,35 +1,89 @@
 #include "tools/tidegate/bench_publisher.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <utility>
 
-#include "tools/tidegate/client.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 
 // gRPC may call back on the thread that starts an operation, so operations are started outside of
 // the lock; `is_writing_` gives `request_` one user at a time.
 
-BenchPublisher::BenchPublisher(Client& client, const Options& options, BenchEvents events,
-                               LoadClock clock)
+class BenchPublisher::Call final
+    : private grpc::ClientBidiReactor<v1::PublishPipelineRequest, v1::PublishPipelineResponse> {
+ public:
+  Call(Client& client, const Options& options, BenchEvents events, LoadClock clock);
+  ~Call() override;
+
+  void start();
+  void permit(std::uint64_t total);
+  void stop();
+  void cancel() { context_.TryCancel(); }
+  bool wait(std::chrono::milliseconds timeout);
+  bool has_failed();
+  std::uint64_t acknowledged();
+  Histogram take_latency();
+  std::uint64_t events() const { return options_.events; }
+  std::int64_t due_us(std::uint64_t number) const;
+  PublisherResult& result() { return result_; }
+
+ private:
+  struct Sent {
+    std::uint64_t events;
+    std::int64_t at_us;
+  };
+
+  void OnWriteDone(bool ok) override;
+  void OnReadDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+  void pump();
+  void take_answer();
+  std::uint64_t allowed() const;
+  void make_request(std::uint64_t first, std::uint64_t count, std::int64_t now_us);
+
+  Client& client_;
+  const Options options_;
+  const BenchEvents events_;
+  const LoadClock clock_;
+  std::int64_t start_us_ = 0;
+  grpc::ClientContext context_;
+  std::unique_ptr<v1::EventService::Stub> stub_;
+  v1::PublishPipelineRequest request_;    // of the write in flight
+  std::uint64_t last_batch_ = 0;          // likewise
+  v1::PublishPipelineResponse response_;  // of the read in flight
+
+  std::mutex mutex_;  // all below
+  std::condition_variable changed_;
+  std::uint64_t permitted_ = 0;
+  std::deque<Sent> unanswered_;
+  bool is_writing_ = false;
+  bool is_stopped_ = false;
+  bool is_broken_ = false;  // the gateway ended the call
+  bool is_closed_ = false;  // nothing will be written any more
+  bool is_started_ = false;
+  bool is_done_ = false;
+  PublisherResult result_;
+};
+
+BenchPublisher::Call::Call(Client& client, const Options& options, BenchEvents events,
+                           LoadClock clock)
     : client_(client), options_(options), events_(std::move(events)), clock_(clock) {
-  grpc::ChannelArguments arguments;
   // Publishers are different programs in life: each gets a connection of its own.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetMaxReceiveMessageSize(-1);
-  stub_ = v1::EventService::NewStub(grpc::CreateCustomChannel(
-      "dns:///" + client.server(), grpc::InsecureChannelCredentials(), arguments));
+  stub_ = v1::EventService::NewStub(client.services().connect());
 }
 
-BenchPublisher::~BenchPublisher() {
+BenchPublisher::Call::~Call() {
   std::unique_lock lock(mutex_);
   if (!is_started_) return;
   if (!is_done_) context_.TryCancel();
   changed_.wait(lock, [this] { return is_done_; });
 }
 
-void BenchPublisher::start() {
+void BenchPublisher::Call::start() {
   {
     const std::lock_guard lock(mutex_);
     is_started_ = true;
@@ -44,7 +98,7 @@ void BenchPublisher::start() {
   pump();
 }
 
-void BenchPublisher::permit(std::uint64_t total) {
+void BenchPublisher::Call::permit(std::uint64_t total) {
   {
     const std::lock_guard lock(mutex_);
     permitted_ = std::max(permitted_, total);
@@ -52,7 +106,7 @@ void BenchPublisher::permit(std::uint64_t total) {
   pump();
 }
 
-void BenchPublisher::stop() {
+void BenchPublisher::Call::stop() {
   {
     const std::lock_guard lock(mutex_);
     is_stopped_ = true;
@@ -60,33 +114,33 @@ void BenchPublisher::stop() {
   pump();
 }
 
-bool BenchPublisher::wait(std::chrono::milliseconds timeout) {
+bool BenchPublisher::Call::wait(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, timeout, [this] { return is_done_; });
 }
 
-bool BenchPublisher::has_failed() {
+bool BenchPublisher::Call::has_failed() {
   const std::lock_guard lock(mutex_);
   return result_.failed.has_value() || result_.refused > 0;
 }
 
-std::uint64_t BenchPublisher::acknowledged() {
+std::uint64_t BenchPublisher::Call::acknowledged() {
   const std::lock_guard lock(mutex_);
   return result_.acknowledged;
 }
 
-Histogram BenchPublisher::take_latency() {
+Histogram BenchPublisher::Call::take_latency() {
   const std::lock_guard lock(mutex_);
   return std::exchange(result_.latency_us, Histogram());
 }
 
-std::int64_t BenchPublisher::due_us(std::uint64_t number) const {
+std::int64_t BenchPublisher::Call::due_us(std::uint64_t number) const {
   return start_us_ + static_cast<std::int64_t>(static_cast<double>(number) * 1e6 /
                                                static_cast<double>(options_.rate));
 }
 
 // How many events may be sent now.
-std::uint64_t BenchPublisher::allowed() const {
+std::uint64_t BenchPublisher::Call::allowed() const {
   std::uint64_t end = permitted_;
   if (options_.window > 0) end = result_.acknowledged + result_.refused + options_.window;
   end = std::min(end, options_.events);
@@ -95,7 +149,7 @@ std::uint64_t BenchPublisher::allowed() const {
   return count >= options_.least || is_last ? std::min(count, options_.batch) : 0;
 }
 
-void BenchPublisher::pump() {
+void BenchPublisher::Call::pump() {
   enum class Action { kWrite, kEndWrites, kLetGo };
   Action action = Action::kWrite;
   std::uint64_t first = 0;
@@ -126,7 +180,8 @@ void BenchPublisher::pump() {
   RemoveHold();
 }
 
-void BenchPublisher::make_request(std::uint64_t first, std::uint64_t count, std::int64_t now_us) {
+void BenchPublisher::Call::make_request(std::uint64_t first, std::uint64_t count,
+                                        std::int64_t now_us) {
   request_.set_batch(++last_batch_);
   v1::PublishRequest& request = *request_.mutable_request();
   request.set_durability(options_.buffered ? v1::DURABILITY_BUFFERED : v1::DURABILITY_SYNCED);
@@ -139,7 +194,7 @@ void BenchPublisher::make_request(std::uint64_t first, std::uint64_t count, std:
   }
 }
 
-void BenchPublisher::OnWriteDone(bool ok) {
+void BenchPublisher::Call::OnWriteDone(bool ok) {
   {
     const std::lock_guard lock(mutex_);
     is_writing_ = false;
@@ -148,7 +203,7 @@ void BenchPublisher::OnWriteDone(bool ok) {
   pump();
 }
 
-void BenchPublisher::OnReadDone(bool ok) {
+void BenchPublisher::Call::OnReadDone(bool ok) {
   {
     const std::lock_guard lock(mutex_);
     // An answer to nothing is as good as a broken call.
@@ -160,7 +215,7 @@ void BenchPublisher::OnReadDone(bool ok) {
   pump();
 }
 
-void BenchPublisher::take_answer() {
+void BenchPublisher::Call::take_answer() {
   const Sent sent = unanswered_.front();
   unanswered_.pop_front();
   result_.last_us = clock_.now_us();
@@ -173,11 +228,52 @@ void BenchPublisher::take_answer() {
   }
 }
 
-void BenchPublisher::OnDone(const grpc::Status& status) {
+void BenchPublisher::Call::OnDone(const grpc::Status& status) {
   const std::lock_guard lock(mutex_);
   if (!status.ok()) result_.failed = client_.error_from(status);
   is_done_ = true;
   changed_.notify_all();
+}
+
+// --------------------------------------------------------------------------------- the outside
+
+BenchPublisher::BenchPublisher(Client& client, const Options& options, BenchEvents events,
+                               LoadClock clock)
+    : call_(std::make_unique<Call>(client, options, std::move(events), clock)) {}
+BenchPublisher::~BenchPublisher() = default;
+
+void BenchPublisher::start() {
+  call_->start();
+}
+void BenchPublisher::permit(std::uint64_t total) {
+  call_->permit(total);
+}
+void BenchPublisher::stop() {
+  call_->stop();
+}
+void BenchPublisher::cancel() {
+  call_->cancel();
+}
+bool BenchPublisher::wait(std::chrono::milliseconds timeout) {
+  return call_->wait(timeout);
+}
+bool BenchPublisher::has_failed() {
+  return call_->has_failed();
+}
+std::uint64_t BenchPublisher::acknowledged() {
+  return call_->acknowledged();
+}
+Histogram BenchPublisher::take_latency() {
+  return call_->take_latency();
+}
+std::uint64_t BenchPublisher::events() const {
+  return call_->events();
+}
+std::int64_t BenchPublisher::due_us(std::uint64_t number) const {
+  return call_->due_us(number);
+}
+PublisherResult& BenchPublisher::result() {
+  return call_->result();
 }
 
 }  // namespace tidegate

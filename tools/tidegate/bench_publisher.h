@@ -1,18 +1,12 @@
 #pragma once
 
-#include <condition_variable>
+#include <chrono>
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
-#include <grpcpp/grpcpp.h>
-
 #include "eventstore/base/result.h"
-#include "tidegate/v1/event_service.grpc.pb.h"
 #include "tools/tidegate/bench_events.h"
 #include "tools/tidegate/histogram.h"
 
@@ -40,8 +34,7 @@ struct PublisherResult {
 //    be called when events are due, and their send time is when they were due.
 //
 // Thread: any (internally synchronised).
-class BenchPublisher final
-    : private grpc::ClientBidiReactor<v1::PublishPipelineRequest, v1::PublishPipelineResponse> {
+class BenchPublisher {
  public:
   struct Options {
     std::uint64_t batch = 128;          // most events of a request
@@ -52,10 +45,12 @@ class BenchPublisher final
     bool buffered = false;
   };
 
-  // `client` outlives it; its address is where the connection goes.
+  // `client` outlives it; its gateway is where the connection goes.
   BenchPublisher(Client& client, const Options& options, BenchEvents events, LoadClock clock);
   // Cancels the call and waits for its end.
-  ~BenchPublisher() override;
+  ~BenchPublisher();
+  BenchPublisher(const BenchPublisher&) = delete;
+  BenchPublisher& operator=(const BenchPublisher&) = delete;
 
   void start();
   // Allows the events below `total`. Never takes back.
@@ -63,7 +58,7 @@ class BenchPublisher final
   // Sends nothing more; answers are still awaited.
   void stop();
   // Ends the call at once.
-  void cancel() { context_.TryCancel(); }
+  void cancel();
   // False when `timeout` passed before the end of the call.
   bool wait(std::chrono::milliseconds timeout);
   bool has_failed();
@@ -71,48 +66,15 @@ class BenchPublisher final
   std::uint64_t acknowledged();
   // The batch latency since the last call, which the result is then without.
   Histogram take_latency();
-  std::uint64_t events() const { return options_.events; }
+  std::uint64_t events() const;
   // When the event is due; only with a rate, after `start`.
   std::int64_t due_us(std::uint64_t number) const;
   // After `wait` returned true.
-  PublisherResult& result() { return result_; }
+  PublisherResult& result();
 
  private:
-  struct Sent {
-    std::uint64_t events;
-    std::int64_t at_us;
-  };
-
-  void OnWriteDone(bool ok) override;
-  void OnReadDone(bool ok) override;
-  void OnDone(const grpc::Status& status) override;
-  void pump();
-  void take_answer();
-  std::uint64_t allowed() const;
-  void make_request(std::uint64_t first, std::uint64_t count, std::int64_t now_us);
-
-  Client& client_;
-  const Options options_;
-  const BenchEvents events_;
-  const LoadClock clock_;
-  std::int64_t start_us_ = 0;
-  grpc::ClientContext context_;
-  std::unique_ptr<v1::EventService::Stub> stub_;
-  v1::PublishPipelineRequest request_;    // of the write in flight
-  std::uint64_t last_batch_ = 0;          // likewise
-  v1::PublishPipelineResponse response_;  // of the read in flight
-
-  std::mutex mutex_;  // all below
-  std::condition_variable changed_;
-  std::uint64_t permitted_ = 0;
-  std::deque<Sent> unanswered_;
-  bool is_writing_ = false;
-  bool is_stopped_ = false;
-  bool is_broken_ = false;  // the gateway ended the call
-  bool is_closed_ = false;  // nothing will be written any more
-  bool is_started_ = false;
-  bool is_done_ = false;
-  PublisherResult result_;
+  class Call;
+  const std::unique_ptr<Call> call_;
 };
 
 }  // namespace tidegate

@@ -75,7 +75,8 @@ class Sparse {
     const auto head = (*client)->head();
     if (!head) return head.error();
     log_events_ = head->sequence;
-    const Result<LoadAddress> address = LoadAddress::resolve(options_.subscriber.http);
+    const Result<LoadAddress> address =
+        LoadAddress::resolve(options_.subscriber.http, (*client)->token());
     if (!address) return address.error();
     address_ = *address;
     return {};

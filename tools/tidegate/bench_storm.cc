@@ -82,8 +82,9 @@ class Storm {
     client_ = *std::move(client);
     const Result<Revision> last = last_revision(*client_, options_.stream);
     if (!last) return last.error();
-    LoadOptions load = load_options(options_.subscriber, options_.subscribers, options_.stream,
-                                    *last + 1, *last + 1 + scheduled_ + options_.missed);
+    LoadOptions load =
+        load_options(*client_, options_.subscriber, options_.subscribers, options_.stream,
+                     *last + 1, *last + 1 + scheduled_ + options_.missed);
     load.clock = clock_;
     auto made = LoadClient::make(load, [this] { look_whether_back(); });
     if (!made) return made.error();

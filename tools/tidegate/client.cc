@@ -10,8 +10,10 @@
 #include <grpcpp/support/client_interceptor.h>
 
 #include "eventstore/base/text.h"
+#include "eventstore/base/whole_file.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -103,41 +105,33 @@ class TokenSenders final : public interception::ClientInterceptorFactoryInterfac
   const std::string value_;
 };
 
-Result<std::string> find_token(const Context& context) {
-  if (context.token_file.empty()) return context.token;
-  std::ifstream file(context.token_file);
-  std::string token;
-  if (!(file >> token)) {
-    return Error{Code::kBadArgument,
-                 fmt::format("cannot read a token from {}", context.token_file)};
+// "" for no file.
+Result<std::string> text_of(const std::string& path) {
+  if (path.empty()) return std::string();
+  constexpr std::size_t kPemBytesMax = 256 << 10;
+  auto file = read_whole_file(path, kPemBytesMax);
+  if (!file) return Error{Code::kBadArgument, file.error().message};
+  if (file->bytes.find("-----BEGIN ") == std::string::npos)
+    return Error{Code::kBadArgument, fmt::format("'{}' is not a PEM file", path)};
+  return std::move(file->bytes);
+}
+
+Result<std::shared_ptr<grpc::ChannelCredentials>> channel_credentials(const TlsChoice& tls) {
+  if (!tls.is_wanted()) return grpc::InsecureChannelCredentials();
+  if (tls.certificate_file.empty() != tls.key_file.empty())
+    return Error{Code::kBadArgument, "--tls-cert and --tls-key need each other"};
+  grpc::SslCredentialsOptions options;
+  for (const auto& [path, text] : {std::pair{&tls.ca_file, &options.pem_root_certs},
+                                   std::pair{&tls.certificate_file, &options.pem_cert_chain},
+                                   std::pair{&tls.key_file, &options.pem_private_key}}) {
+    auto read = text_of(*path);
+    if (!read) return std::move(read).error();
+    *text = *std::move(read);
   }
-  return token;
+  return grpc::SslCredentials(options);
 }
 
-}  // namespace
-
-bool is_retryable(const Error& error) {
-  return code_info(error.code).retryable;
-}
-
-Result<std::unique_ptr<Client>> Client::make(const Context& context) {
-  auto token = find_token(context);
-  if (!token) return std::move(token).error();
-  return make(context.server, *std::move(token));
-}
-
-Result<std::unique_ptr<Client>> Client::make(std::string server, std::string token) {
-  if (!is_host_and_port(server)) {
-    return Error{Code::kBadArgument,
-                 fmt::format("'{}' is not HOST:PORT, e.g. 127.0.0.1:7090 or [::1]:7090", server)};
-  }
-  return std::unique_ptr<Client>(new Client(std::move(server), std::move(token)));
-}
-
-Client::Client(std::string server, std::string token) : server_(std::move(server)) {
-  // The library's own lines on stderr would stand between ours; they say nothing that the status
-  // does not.
-  setenv("GRPC_VERBOSITY", "NONE", 0);
+grpc::ChannelArguments channel_arguments() {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
@@ -152,15 +146,70 @@ Client::Client(std::string server, std::string token) : server_(std::move(server
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  Interceptors interceptors;
-  if (!token.empty()) interceptors.push_back(std::make_unique<TokenSenders>(std::move(token)));
-  const auto channel = grpc::experimental::CreateCustomChannelWithInterceptors(
-      "dns:///" + server_, grpc::InsecureChannelCredentials(), arguments, std::move(interceptors));
-  events_ = v1::EventService::NewStub(channel);
-  streams_ = v1::StreamService::NewStub(channel);
-  cursors_ = v1::CursorService::NewStub(channel);
-  admin_ = v1::AdminService::NewStub(channel);
+  return arguments;
 }
+
+std::shared_ptr<grpc::Channel> make_channel(
+    const std::string& server, const std::string& token,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    const grpc::ChannelArguments& arguments) {
+  Interceptors interceptors;
+  if (!token.empty()) interceptors.push_back(std::make_unique<TokenSenders>(token));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      "dns:///" + server, credentials, arguments, std::move(interceptors));
+}
+
+}  // namespace
+
+bool is_retryable(const Error& error) {
+  return code_info(error.code).retryable;
+}
+
+Result<std::string> read_token(const std::string& path) {
+  if (path.empty()) return std::string();
+  std::ifstream file(path);
+  std::string token;
+  if (file >> token) return token;
+  return Error{Code::kBadArgument, fmt::format("cannot read a token from {}", path)};
+}
+
+Result<std::unique_ptr<Client>> Client::make(const Context& context) {
+  auto token = read_token(context.token_file);
+  if (!token) return std::move(token).error();
+  if (token->empty()) *token = context.token;
+  return make(context.server, *std::move(token), context.tls);
+}
+
+Result<std::unique_ptr<Client>> Client::make(std::string server, std::string token,
+                                             const TlsChoice& tls) {
+  if (!is_host_and_port(server)) {
+    return Error{Code::kBadArgument,
+                 fmt::format("'{}' is not HOST:PORT, e.g. 127.0.0.1:7090 or [::1]:7090", server)};
+  }
+  auto credentials = channel_credentials(tls);
+  if (!credentials) return std::move(credentials).error();
+  // The library's own lines on stderr would stand between ours; they say nothing that the status
+  // does not.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
+  auto services = std::make_unique<Services>();
+  const auto channel = make_channel(server, token, *credentials, channel_arguments());
+  services->events = v1::EventService::NewStub(channel);
+  services->streams = v1::StreamService::NewStub(channel);
+  services->cursors = v1::CursorService::NewStub(channel);
+  services->admin = v1::AdminService::NewStub(channel);
+  services->connect = [server, token, credentials = *credentials] {
+    grpc::ChannelArguments arguments = channel_arguments();
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return make_channel(server, token, credentials, arguments);
+  };
+  return std::unique_ptr<Client>(
+      new Client(std::move(server), std::move(token), std::move(services)));
+}
+
+Client::Client(std::string server, std::string token, std::unique_ptr<Services> services)
+    : server_(std::move(server)), token_(std::move(token)), services_(std::move(services)) {}
+
+Client::~Client() = default;
 
 Error Client::error_from(const grpc::Status& status) const {
   Error error{Code::kInternal, status.error_message()};
@@ -192,7 +241,7 @@ Result<Position> Client::head() {
   request.set_limit(1);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kUnaryTimeout);
-  const auto stream = events_->Read(&context, request);
+  const auto stream = services_->events->Read(&context, request);
   v1::ReadResponse response;
   std::string position;
   while (stream->Read(&response)) position = response.position();

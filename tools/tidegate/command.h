@@ -24,6 +24,16 @@ inline constexpr int kExitUsage = 2;
 inline constexpr int kExitIncomplete = 7;
 inline constexpr int kExitInterrupted = 130;
 
+// How to speak to the gateway: in the clear, or under TLS.
+struct TlsChoice {
+  bool is_on = false;
+  std::string ca_file = {};           // who signs its certificate; empty: those the system trusts
+  std::string certificate_file = {};  // to show to it, with its key; empty: none
+  std::string key_file = {};
+
+  bool is_wanted() const { return is_on || !ca_file.empty() || !certificate_file.empty(); }
+};
+
 // What every command gets. `run` is set by the subcommand that was chosen on the command line and
 // called once by main; its value is the exit code, its error is printed and gives the exit code of
 // the error table. Thread: caller serialises.
@@ -34,6 +44,7 @@ struct Context {
   // File with the token to send, or the token itself from the environment; both empty: none.
   std::string token_file = {};
   std::string token = {};
+  TlsChoice tls = {};
   std::function<Result<int>()> run = {};
 };
 

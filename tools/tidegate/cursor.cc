@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include "eventstore/base/clock.h"
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/output.h"
 #include "tools/tidegate/place.h"
 #include "tools/tidegate/selection.h"
+#include "tools/tidegate/services.h"
 #include "tools/tidegate/verb.h"
 
 namespace tidegate {
@@ -40,8 +40,7 @@ Result<int> list(Context& context, const Options& options) {
   request.set_prefix(options.prefix);
   request.set_page_size(1000);
   do {
-    auto page =
-        (*client)->call(&v1::CursorService::Stub::ListCursors, (*client)->cursors(), request);
+    auto page = call(**client, &v1::CursorService::Stub::ListCursors, request);
     if (!page) return page.error();
     for (const v1::Cursor& cursor : page->cursors()) rows.push_back(row_of(cursor));
     request.set_page_token(page->next_page_token());
@@ -55,8 +54,7 @@ Result<int> info(Context& context, const Options& options) {
   if (!client) return client.error();
   v1::GetCursorRequest request;
   request.set_name(options.name);
-  auto response =
-      (*client)->call(&v1::CursorService::Stub::GetCursor, (*client)->cursors(), request);
+  auto response = call(**client, &v1::CursorService::Stub::GetCursor, request);
   if (!response) return response.error();
   return context.output.print(row_of(response->cursor()));
 }
@@ -70,8 +68,7 @@ Result<int> seek(Context& context, const Options& options) {
   request.set_name(options.name);
   *request.mutable_to() = start_from(*place);
   request.set_dry_run(options.dry_run);
-  auto response =
-      (*client)->call(&v1::CursorService::Stub::SeekCursor, (*client)->cursors(), request);
+  auto response = call(**client, &v1::CursorService::Stub::SeekCursor, request);
   if (!response) return response.error();
   const std::string& before = response->previous_position();
   say(fmt::format("{} {} {} sequence {}{}", options.name, options.dry_run ? "would move" : "moved",
@@ -87,8 +84,7 @@ Result<int> remove(Context& context, const Options& options) {
   if (!client) return client.error();
   v1::DeleteCursorRequest request;
   request.set_name(options.name);
-  auto response =
-      (*client)->call(&v1::CursorService::Stub::DeleteCursor, (*client)->cursors(), request);
+  auto response = call(**client, &v1::CursorService::Stub::DeleteCursor, request);
   if (!response) return response.error();
   say("removed cursor " + options.name);
   return kExitOk;

@@ -1,8 +1,8 @@
 #include "tools/tidegate/event_source.h"
 
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/interrupt.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -34,7 +34,7 @@ Result<EventSource::Page> EventSource::read_page() {
   request_.set_limit(kPageEvents);
   grpc::ClientContext call;
   const Interrupt::Guard guard(interrupt_, [&call] { call.TryCancel(); });
-  const auto stream = client_.events().Read(&call, request_);
+  const auto stream = client_.services().events->Read(&call, request_);
   Page page;
   std::size_t bytes = 0;
   for (v1::ReadResponse response; bytes < kPageBytes && stream->Read(&response);) {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "tools/tidegate/client.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -21,7 +21,7 @@ struct FollowCall::Stream {
 FollowCall::FollowCall(Client& client, Interrupt& interrupt, bool wait_for_gateway)
     : client_(client), stream_(std::make_unique<Stream>()) {
   stream_->context.set_wait_for_ready(wait_for_gateway);
-  stream_->call = client.events().Subscribe(&stream_->context);
+  stream_->call = client.services().events->Subscribe(&stream_->context);
   guard_ = std::make_unique<Interrupt::Guard>(interrupt, [this] { on_interrupt(); });
 }
 

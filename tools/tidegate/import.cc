@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/event_lines.h"
 #include "tools/tidegate/interrupt.h"
@@ -11,6 +10,7 @@
 #include "tools/tidegate/output.h"
 #include "tools/tidegate/pipeline.h"
 #include "tools/tidegate/progress.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -102,8 +102,7 @@ class Import {
     for (int i = 0; i < batch.request.events_size() && !context_.interrupt.happened(); ++i) {
       v1::PublishRequest request;
       *request.add_events() = batch.request.events(i);
-      const auto response =
-          client_.call(&v1::EventService::Stub::Publish, client_.events(), request);
+      const auto response = call(client_, &v1::EventService::Stub::Publish, request);
       if (response) {
         count(*response);
       } else {

@@ -39,11 +39,13 @@ std::string client_frame(std::uint8_t opcode, std::string_view payload) {
 
 }  // namespace
 
-std::string upgrade_request(const std::string& host, LoadForm form) {
+std::string upgrade_request(const std::string& host, LoadForm form, const std::string& token) {
+  const std::string authorization =
+      token.empty() ? "" : fmt::format("Authorization: Bearer {}\r\n", token);
   return fmt::format(
       "GET /v1/ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
-      host, kKey, subprotocol(form));
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Protocol: {}\r\n{}\r\n",
+      host, kKey, subprotocol(form), authorization);
 }
 
 std::string subscribe_frame(const v1::SubscribeOp& subscription, LoadForm form) {

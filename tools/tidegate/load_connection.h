@@ -16,7 +16,7 @@ namespace tidegate {
 
 // The bytes that a subscriber sends: the HTTP request of the upgrade, and a subscription (id,
 // streams, start by edge, sequence or position, window).
-std::string upgrade_request(const std::string& host, LoadForm form);
+std::string upgrade_request(const std::string& host, LoadForm form, const std::string& token);
 std::string subscribe_frame(const v1::SubscribeOp& subscription, LoadForm form);
 
 // One subscriber: what it has to say and what it has got, without the socket.

@@ -17,7 +17,7 @@ Error system_error(const std::string& what) {
 
 }  // namespace
 
-Result<LoadAddress> LoadAddress::resolve(const std::string& http) {
+Result<LoadAddress> LoadAddress::resolve(const std::string& http, const std::string& token) {
   const std::size_t colon = http.rfind(':');
   std::string host = http.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
@@ -32,6 +32,7 @@ Result<LoadAddress> LoadAddress::resolve(const std::string& http) {
                  fmt::format("'{}' is not HOST:PORT of a gateway: {}", http, gai_strerror(failed))};
   }
   LoadAddress address;
+  address.token_ = token;
   address.http_ = http;
   address.length_ = list->ai_addrlen;
   std::memcpy(&address.address_, list->ai_addr, list->ai_addrlen);
@@ -60,7 +61,7 @@ Status LoadSocket::open() {
   const Result<int> fd = address_.connect();
   if (!fd) return fd.error();
   fd_ = *fd;
-  return send(upgrade_request(address_.text(), form_));
+  return send(upgrade_request(address_.text(), form_, address_.token()));
 }
 
 void LoadSocket::cut() {

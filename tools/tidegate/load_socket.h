@@ -17,15 +17,18 @@ namespace tidegate {
 class LoadAddress {
  public:
   // kBadArgument when `http` is not HOST:PORT or cannot be resolved.
-  static Result<LoadAddress> resolve(const std::string& http);
+  static Result<LoadAddress> resolve(const std::string& http, const std::string& token);
 
   // A connected socket. Waits for the kernel's handshake, which on a machine's own addresses is
   // over at once. kUnavailable.
   Result<int> connect() const;
   const std::string& text() const { return http_; }
+  // What connections send; empty: none.
+  const std::string& token() const { return token_; }
 
  private:
   std::string http_;
+  std::string token_;
   sockaddr_storage address_{};
   socklen_t length_ = 0;
 };

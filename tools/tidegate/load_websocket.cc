@@ -45,7 +45,7 @@ LoadClient::~LoadClient() = default;
 Result<std::unique_ptr<LoadClient>> LoadClient::make(const LoadOptions& options,
                                                      Progress progress) {
   if (Status limit = raise_file_limit(options.subscribers); !limit) return limit.error();
-  const Result<LoadAddress> address = LoadAddress::resolve(options.http);
+  const Result<LoadAddress> address = LoadAddress::resolve(options.http, options.token);
   if (!address) return address.error();
   return std::unique_ptr<LoadClient>(new LoadClient(options, std::move(progress), *address));
 }

@@ -24,7 +24,8 @@ enum class LoadStage : std::uint8_t { kConnected, kSubscribed, kCaughtUp, kCompl
 inline constexpr std::size_t kLoadStages = 5;
 
 struct LoadOptions {
-  std::string http;  // HOST:PORT
+  std::string http;   // HOST:PORT
+  std::string token;  // of every subscriber; empty: none
   std::uint64_t subscribers = 1;
   std::uint64_t threads = 1;
   LoadForm form = LoadForm::kJson;

@@ -6,13 +6,13 @@
 #include "eventstore/base/clock.h"
 #include "eventstore/base/text.h"
 #include "eventstore/event_store.h"
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/interrupt.h"
 #include "tools/tidegate/output.h"
 #include "tools/tidegate/place.h"
 #include "tools/tidegate/progress.h"
 #include "tools/tidegate/selection.h"
+#include "tools/tidegate/services.h"
 #include "tools/tidegate/verb.h"
 
 namespace tidegate {
@@ -88,8 +88,7 @@ Result<int> info(Context& context, const Options& options) {
   }
   auto client = Client::make(context);
   if (!client) return client.error();
-  auto response =
-      (*client)->call(&v1::AdminService::Stub::GetLog, (*client)->admin(), v1::GetLogRequest());
+  auto response = call(**client, &v1::AdminService::Stub::GetLog, v1::GetLogRequest());
   if (!response) return response.error();
   Result<LogInfo> log = log_info_of(*response);
   if (!log) return log.error();
@@ -137,7 +136,7 @@ Result<int> verify(Context& context, const Options& options) {
   if (!client) return client.error();
   grpc::ClientContext call;
   const Interrupt::Guard guard(context.interrupt, [&call] { call.TryCancel(); });
-  const auto stream = (*client)->admin().VerifyLog(&call, v1::VerifyLogRequest());
+  const auto stream = (*client)->services().admin->VerifyLog(&call, v1::VerifyLogRequest());
   Progress progress;
   VerifyReport report;
   bool done = false;
@@ -169,7 +168,7 @@ Result<int> trim(Context& context, const Options& options) {
   v1::TrimLogRequest request;
   *request.mutable_before() = start_from(*before);
   request.set_dry_run(options.dry_run);
-  auto response = (*client)->call(&v1::AdminService::Stub::TrimLog, (*client)->admin(), request);
+  auto response = call(**client, &v1::AdminService::Stub::TrimLog, request);
   if (!response) return response.error();
   if (options.dry_run) say("nothing was removed: this is what would be");
   return context.output.print(

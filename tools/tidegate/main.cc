@@ -68,6 +68,18 @@ void add_globals(CLI::App& app, Context& context) {
                  "File with the token to send (or TIDEGATE_TOKEN with the token itself)")
       ->type_name("FILE")
       ->envname("TIDEGATE_TOKEN_FILE");
+  app.add_flag("--tls", context.tls.is_on, "Speak TLS to the gateway")->envname("TIDEGATE_TLS");
+  app.add_option("--tls-ca", context.tls.ca_file,
+                 "PEM file with who signs the gateway's certificate; else those the system trusts")
+      ->type_name("FILE")
+      ->envname("TIDEGATE_TLS_CA");
+  app.add_option("--tls-cert", context.tls.certificate_file,
+                 "PEM file with a certificate to show to the gateway")
+      ->type_name("FILE")
+      ->envname("TIDEGATE_TLS_CERT");
+  app.add_option("--tls-key", context.tls.key_file, "PEM file with its key")
+      ->type_name("FILE")
+      ->envname("TIDEGATE_TLS_KEY");
   // Not an option: arguments are seen by everybody on the machine.
   if (const char* token = std::getenv("TIDEGATE_TOKEN")) context.token = token;
   app.add_option_function<std::string>(
@@ -97,8 +109,8 @@ void mention_globals(CLI::App& command) {
   const auto commands = command.get_subcommands([](const CLI::App*) { return true; });
   for (CLI::App* inner : commands) mention_globals(*inner);
   command.footer(command.get_footer() + (command.get_footer().empty() ? "" : "\n\n") +
-                 "Everywhere: -o table|json|jsonl, --server HOST:PORT, --token-file FILE (see "
-                 "`tidegate --help`).");
+                 "Everywhere: -o table|json|jsonl, --server HOST:PORT, --token-file FILE, --tls-ca "
+                 "FILE (see `tidegate --help`).");
 }
 
 int run(int argc, char** argv) {

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -81,7 +81,7 @@ Status Pipeline::step() {
   if (interrupt_.happened()) return Error{Code::kUnavailable, "interrupted"};
   if (!call_) {
     call_ = std::make_unique<Call>();
-    call_->stream = client_.events().PublishPipeline(&call_->context);
+    call_->stream = client_.services().events->PublishPipeline(&call_->context);
     cancellable_.with([this](Call*& call) { call = call_.get(); });
   }
   if (written_ < unanswered_.size()) {

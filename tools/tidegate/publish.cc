@@ -11,9 +11,9 @@
 
 #include "eventstore/base/text.h"
 #include "gateway/cloudevents/cloud_event.h"
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/output.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -128,7 +128,7 @@ Result<int> publish(Context& context, const Options& options) {
   *wanted.mutable_event() = *event;
   add_check(options, request);
   request.set_durability(options.buffered ? v1::DURABILITY_BUFFERED : v1::DURABILITY_SYNCED);
-  auto response = (*client)->call(&v1::EventService::Stub::Publish, (*client)->events(), request);
+  auto response = call(**client, &v1::EventService::Stub::Publish, request);
   if (!response) {
     Error error = response.error();
     if (error.code == Code::kOutcomeUnknown) {

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include "eventstore/base/clock.h"
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/event_printer.h"
 #include "tools/tidegate/interrupt.h"
 #include "tools/tidegate/selection.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -62,7 +62,7 @@ Result<int> read(Context& context, const Options& options) {
   if (!client) return client.error();
   grpc::ClientContext call;
   const Interrupt::Guard guard(context.interrupt, [&call] { call.TryCancel(); });
-  const auto stream = (*client)->events().Read(&call, *request);
+  const auto stream = (*client)->services().events->Read(&call, *request);
   EventPrinter printer(context.output);
   std::string position;
   std::uint64_t count = 0;

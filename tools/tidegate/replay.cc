@@ -96,7 +96,9 @@ class Replay {
       if (!target) return target.error();
       target_ = *std::move(target);
     } else if (!options_.to.empty()) {
-      auto client = Client::make(options_.to, "");
+      auto token = read_token(options_.to_token_file);
+      if (!token) return token.error();
+      auto client = Client::make(options_.to, *std::move(token), options_.to_tls);
       if (!client) return client.error();
       target_client_ = *std::move(client);
       target_ = make_gateway_target(*target_client_, context_.interrupt);
@@ -322,6 +324,13 @@ void add_options(CLI::App& command, ReplayOptions& options) {
       ->type_name("FILE");
   command.add_option("--to", options.to, "Publish to another gateway, with the events' own ids")
       ->type_name("HOST:PORT");
+  command.add_option("--to-token-file", options.to_token_file, "File with the token for --to")
+      ->type_name("FILE");
+  command.add_flag("--to-tls", options.to_tls.is_on, "Speak TLS to --to");
+  command
+      .add_option("--to-tls-ca", options.to_tls.ca_file,
+                  "PEM file with who signs the certificate of --to")
+      ->type_name("FILE");
   command
       .add_option("--map", options.map,
                   "Rename streams: 'old.>=new.>'; the first that matches counts")

@@ -6,6 +6,7 @@
 
 #include "eventstore/base/result.h"
 #include "tidegate/v1/event_service.pb.h"
+#include "tools/tidegate/command.h"
 #include "tools/tidegate/replay_pace.h"
 #include "tools/tidegate/selection.h"
 #include "tools/tidegate/stream_map.h"
@@ -20,6 +21,8 @@ struct ReplayOptions {
   std::uint64_t rate = 0;
   std::string clock = "event";
   std::string to;
+  std::string to_token_file;
+  TlsChoice to_tls;
   std::string to_file;
   std::vector<std::string> map;
   std::string state;

@@ -3,9 +3,9 @@
 #include <CLI/CLI.hpp>
 
 #include "eventstore/base/text.h"
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/output.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -35,8 +35,7 @@ Field libraries(const google::protobuf::Map<std::string, std::string>& versions)
 Result<int> status(Context& context) {
   auto client = Client::make(context);
   if (!client) return client.error();
-  auto response = (*client)->call(&v1::AdminService::Stub::GetStatus, (*client)->admin(),
-                                  v1::GetStatusRequest());
+  auto response = call(**client, &v1::AdminService::Stub::GetStatus, v1::GetStatusRequest());
   if (!response) return response.error();
   const v1::GetStatusResponse& now = *response;
   const std::int64_t started_us =

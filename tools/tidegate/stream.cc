@@ -2,9 +2,9 @@
 
 #include <CLI/CLI.hpp>
 
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/output.h"
+#include "tools/tidegate/services.h"
 
 namespace tidegate {
 namespace {
@@ -27,8 +27,7 @@ Result<int> list(Context& context, const std::string& prefix) {
   request.set_prefix(prefix);
   request.set_page_size(1000);
   do {
-    auto page =
-        (*client)->call(&v1::StreamService::Stub::ListStreams, (*client)->streams(), request);
+    auto page = call(**client, &v1::StreamService::Stub::ListStreams, request);
     if (!page) return page.error();
     for (const v1::Stream& stream : page->streams()) rows.push_back(row_of(stream));
     request.set_page_token(page->next_page_token());
@@ -42,8 +41,7 @@ Result<int> info(Context& context, const std::string& name) {
   if (!client) return client.error();
   v1::GetStreamRequest request;
   request.set_name(name);
-  auto response =
-      (*client)->call(&v1::StreamService::Stub::GetStream, (*client)->streams(), request);
+  auto response = call(**client, &v1::StreamService::Stub::GetStream, request);
   if (!response) return response.error();
   return context.output.print(row_of(response->stream()));
 }

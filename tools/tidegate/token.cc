@@ -11,10 +11,10 @@
 #include "gateway/auth/jwt_claims.h"
 #include "gateway/auth/key_file.h"
 #include "gateway/auth/token_verifier.h"
-#include "tools/tidegate/client.h"
 #include "tools/tidegate/command.h"
 #include "tools/tidegate/output.h"
 #include "tools/tidegate/place.h"
+#include "tools/tidegate/services.h"
 #include "tools/tidegate/verb.h"
 
 namespace tidegate {
@@ -173,8 +173,7 @@ Result<int> revoke(Context& context, const Options& options) {
   request.mutable_until()->set_seconds(now_s() + *until_us / kUsPerS);
   auto client = Client::make(context);
   if (!client) return client.error();
-  auto response =
-      (*client)->call(&v1::AdminService::Stub::RevokeTokens, (*client)->admin(), request);
+  auto response = call(**client, &v1::AdminService::Stub::RevokeTokens, request);
   if (!response) return response.error();
   say("revoked: live connections end within a second");
   return kExitOk;
