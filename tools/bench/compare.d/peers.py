@@ -37,9 +37,10 @@ class Tidegate(Peer):
 
     durability = "fsync before acknowledgement and delivery"
 
-    def __init__(self, bin_directory, form="json"):
+    def __init__(self, bin_directory, form="json", settings=""):
         super().__init__()
         self.form = form
+        self._settings = settings  # of its configuration file
         self.name = "tidegate" if form == "json" else "tidegate-proto"
         self.title = f"Tidegate ({'JSON' if form == 'json' else 'binary'})"
         self._program = os.path.join(bin_directory, "tidegated")
@@ -47,12 +48,13 @@ class Tidegate(Peer):
         self.pid = 0
 
     def start(self, processes):
+        settings = self.write(processes, "tidegate.toml", self._settings)
         names = os.path.join(processes.directory, "listening")
         os.mkfifo(names)
         # Opened for both, so that neither side waits for the other.
         with open(os.open(names, os.O_RDWR), "w+b", buffering=0) as pipe:
             process = processes.start(
-                [self._program, "--data", "data", "--http", f"{HOST}:0", "--grpc", f"{HOST}:0", "--admin", f"{HOST}:0",
+                [self._program, "--config", settings, "--data", "data", "--http", f"{HOST}:0", "--grpc", f"{HOST}:0", "--admin", f"{HOST}:0",
                  "--http-max-connections", 15000, "--disk-soft", "64MiB", "--disk-hard", "32MiB", "--ballast", "0"],
                 stdout=pipe)
             self.pid = process.pid
