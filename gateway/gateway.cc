@@ -153,6 +153,7 @@ AdmissionRules admission_rules(const Config& config, std::uint64_t connections_m
     rules.trusted_proxies.push_back(*IpRange::parse(range));  // read_config has checked it
   }
   rules.takes_proxy_header = config.http_proxy_protocol;
+  rules.is_under_tls = config.tls_files().is_configured();
   rules.upgrade = {!config.has_authentication(), config.http_allowed_origins,
                    config.http_token_cookie, config.http_query_token};
   return rules;

@@ -15,7 +15,7 @@ namespace tidegate {
 // What a method asks of its caller beyond a good token.
 enum class Access : std::uint8_t {
   kToken,    // its answer is cut to what the principal may see or owns
-  kPublish,  // the grant to publish to some stream; Principal::check_publish looks at which
+  kPublish,  // the grant to publish to some stream; Principal::take_publish looks at which
   kAdmin,
 };
 

@@ -49,6 +49,7 @@ Admission::Admission(AdmissionRules rules, const Authority& authority,
           TokenBucket(rules_.upgrades_per_second, rules_.upgrades_per_second, clock.steady_ms())) {}
 
 std::shared_ptr<const void> Admission::accept(const IpAddress& peer) {
+  if (rules_.is_under_tls && !take_turn()) return nullptr;
   // Nobody waits for an answer that costs a file descriptor more often than that.
   const std::size_t pending_max = std::min(rules_.pending_max, rules_.connections_max);
   if (pending_count_->fetch_add(1, std::memory_order_relaxed) >= pending_max) {
@@ -92,7 +93,8 @@ std::variant<Admitted, HttpRefusal> Admission::admit(const HttpRequest& request,
   Admitted admitted;
   admitted.upgrade = std::move(std::get<Upgrade>(checked));
   admitted.client = forwarded_client(request, peer, rules_.trusted_proxies);
-  if (is_full() || !take_turn()) return overloaded("no more connections are taken at the moment");
+  if (is_full() || (!rules_.is_under_tls && !take_turn()))
+    return overloaded("no more connections are taken at the moment");
   admitted.places[0] =
       admitted.client.is_loopback() ? free_place() : addresses_.take(admitted.client.site());
   if (admitted.places[0] == nullptr) {

@@ -33,8 +33,10 @@ struct AdmissionRules {
   // get 429. 0: any number.
   std::size_t connections_per_address_max = 0;
   std::size_t connections_per_subject_max = 0;
-  // Requests that are looked at; more get 503 and Retry-After. Verifying a token costs most.
+  // Requests that are looked at; more get 503 and Retry-After. Verifying a token costs most; under
+  // TLS the handshake does, so connections are counted when they are accepted, and more are closed.
   std::uint32_t upgrades_per_second = 5000;
+  bool is_under_tls = false;
   // Who is believed when it says in X-Forwarded-For whose connection it is; or, with
   // `takes_proxy_header`, in the header of the PROXY protocol that it must send.
   std::vector<IpRange> trusted_proxies = {};

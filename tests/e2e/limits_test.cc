@@ -183,6 +183,18 @@ TEST(LimitsTest, SoManyRequestsASecondAreLookedAt) {
   EXPECT_TRUE(eventually([&] { return attempt(gateway, {}).status == 101; }));
 }
 
+TEST(LimitsTest, UnderTlsSoManyConnectionsAre) {
+  const CertificateAuthority ca;
+  const auto files = ca.issue("server");
+  GatewayProcess gateway({.flags = {"--limits-upgrades-per-second", "3", "--tls-certificate",
+                                    files.certificate, "--tls-key", files.key}});
+  const auto shakes_hands = [&] { return TcpClient(gateway.http()).start_tls(ca.file()); };
+  int refused = 0;
+  for (int i = 0; i < 12; ++i) refused += shakes_hands() ? 0 : 1;
+  EXPECT_GT(refused, 0);
+  EXPECT_TRUE(eventually(shakes_hands));
+}
+
 TEST(LimitsTest, APublisherHasAQuota) {
   GatewayProcess gateway({.flags = with_issuer({"--limits-publish-events-per-second", "20"})});
   const auto stub = v1::EventService::NewStub(

@@ -1,5 +1,6 @@
 #include "tests/support/tls_client.h"
 
+#include <csignal>
 #include <fcntl.h>
 #include <poll.h>
 
@@ -14,6 +15,8 @@ void TlsClient::Deleter::operator()(ssl_st* ssl) const {
 }
 
 TlsClient::TlsClient(const TcpClient& socket, const Options& options) : fd_(socket.fd()) {
+  // OpenSSL writes without MSG_NOSIGNAL, and the gateway may have closed.
+  std::signal(SIGPIPE, SIG_IGN);
   ::fcntl(fd_, F_SETFL, ::fcntl(fd_, F_GETFL) | O_NONBLOCK);
   const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()),
                                                                   SSL_CTX_free);

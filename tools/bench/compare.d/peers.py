@@ -37,7 +37,10 @@ class Tidegate(Peer):
 
     durability = "fsync before acknowledgement and delivery"
 
-    def __init__(self, bin_directory, form="json", settings=""):
+    # A load connects all of its clients at once.
+    settings = "[limits]\nupgrades_per_second = 100000\n"
+
+    def __init__(self, bin_directory, form="json", settings=settings):
         super().__init__()
         self.form = form
         self._settings = settings  # of its configuration file
@@ -54,7 +57,8 @@ class Tidegate(Peer):
         # Opened for both, so that neither side waits for the other.
         with open(os.open(names, os.O_RDWR), "w+b", buffering=0) as pipe:
             process = processes.start(
-                [self._program, "--config", settings, "--data", "data", "--http", f"{HOST}:0", "--grpc", f"{HOST}:0", "--admin", f"{HOST}:0",
+                [self._program, "--config", settings, "--data", "data",
+                 "--http", f"{HOST}:0", "--grpc", f"{HOST}:0", "--admin", f"{HOST}:0",
                  "--http-max-connections", 15000, "--disk-soft", "64MiB", "--disk-hard", "32MiB", "--ballast", "0"],
                 stdout=pipe)
             self.pid = process.pid
