@@ -16,7 +16,7 @@ constexpr std::array kKeys = {
     ConfigKey{"http", "listen", "--http", ValueKind::kAddress, &Config::http_listen, 0, 0,
               "WebSocket listener; port 0 picks one"},
     ConfigKey{"http", "max_connections", "", ValueKind::kNumber, &Config::http_max_connections, 1,
-              1'000'000, "WebSocket connections at a time; more get 503"},
+              1'000'000, "WebSocket connections and gRPC subscriptions at a time; more get 503"},
     ConfigKey{"http", "allowed_origins", "", ValueKind::kOrigins, &Config::http_allowed_origins, 0,
               0,
               "pages that may connect, each scheme://host[:port]; separated by commas as a flag"},

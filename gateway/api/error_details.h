@@ -18,7 +18,7 @@ inline constexpr std::size_t kErrorMessageBytesMax = 512;
 // Our error as gRPC tells it: status code and message, and a serialised google.rpc.Status with
 // ErrorInfo (reason = name of the code, domain "tidegate", metadata = the facts), RetryInfo,
 // BadRequest and PreconditionFailure as far as they apply. Violations that do not fit are counted
-// in the ErrorInfo's metadata as "left_off". Thread: any (pure function).
+// in the ErrorInfo's metadata as "left_off". Logged at debug. Thread: any.
 grpc::Status to_grpc_status(const Error& error);
 
 }  // namespace tidegate

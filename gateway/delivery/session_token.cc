@@ -16,7 +16,11 @@ constexpr std::int64_t kMsPerS = 1000;
 
 void SessionCore::on_refresh(const v1::RefreshOp& op) {
   auto renewed = loop_.authority.authenticate(op.token());
-  if (!renewed) return reply_error(renewed.error(), {});
+  if (!renewed) {
+    loop_.authority.audit().note(
+        {"refused", connection_, principal_->subject, renewed.error().message});
+    return reply_error(renewed.error(), {});
+  }
   // What was delivered and acknowledged belongs to the one who connected.
   if ((*renewed)->owner != principal_->owner) {
     reply_error({Code::kForbidden, "the token is of another subject than the connection's"}, {});

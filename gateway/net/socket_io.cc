@@ -68,10 +68,11 @@ ssize_t SocketIo::receive(int fd, std::span<char> buffer) {
     read = tls_->read(buffer);
   }
   if (flush(fd) != 0 && errno != EAGAIN) return -1;
+  if (tls_->output().size() > kUnsentMax) return fail(EPROTO);
   if (read.bytes > 0) return static_cast<ssize_t>(read.bytes);
   if (read.state == TlsChannel::State::kEnded) return 0;
   if (read.state == TlsChannel::State::kFailed) return fail(EPROTO);
-  return fail(tls_->output().size() > kUnsentMax ? EPROTO : EAGAIN);
+  return fail(EAGAIN);
 }
 
 ssize_t SocketIo::send(int fd, std::span<iovec> pieces) {
