@@ -19,7 +19,7 @@ struct HashOfKey {
 // So many events before one is forgotten, its place in the index is fetched.
 constexpr std::size_t kForgottenAhead = 8;
 
-struct Slot {
+struct Entry {
   DedupeWindow::Key key;
   DedupeWindow::Known known;
 };
@@ -28,7 +28,7 @@ struct Slot {
 
 struct DedupeWindow::Impl {
   std::size_t events_max = 0;
-  std::vector<Slot> ring;  // in order of insertion; `next` is the oldest once it is full
+  std::vector<Entry> ring;  // in order of insertion; `next` is the oldest once it is full
   std::size_t next = 0;
   absl::flat_hash_map<Key, std::uint32_t, HashOfKey> index;  // key -> place in the ring
 };

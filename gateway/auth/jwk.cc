@@ -12,7 +12,7 @@
 namespace tidegate {
 namespace {
 
-Error bad_key(std::string message) {
+Error bad_jwk(std::string message) {
   return {Code::kBadArgument, std::move(message)};
 }
 
@@ -51,13 +51,13 @@ Result<Members> read_members(const JsonValue& object) {
     std::optional<std::string>* const text = text_member(members, name);
     if (text == nullptr) continue;
     if (!walk.value().is(JsonKind::kString)) {
-      return bad_key(fmt::format("\"{}\" must be a string", name));
+      return bad_jwk(fmt::format("\"{}\" must be a string", name));
     }
     *text = json_string(walk.value());
   }
-  if (!members.kty) return bad_key("\"kty\" is missing");
+  if (!members.kty) return bad_jwk("\"kty\" is missing");
   if (members.kid && !is_printable(*members.kid, kKidBytesMax)) {
-    return bad_key(
+    return bad_jwk(
         fmt::format("\"kid\" must have 1 to {} bytes without control characters", kKidBytesMax));
   }
   return members;
@@ -66,10 +66,10 @@ Result<Members> read_members(const JsonValue& object) {
 Result<bool> may_verify(const Members& members) {
   if (members.use && *members.use != "sig") return false;
   if (!members.key_ops) return true;
-  if (!members.key_ops->is(JsonKind::kArray)) return bad_key("\"key_ops\" must be an array");
+  if (!members.key_ops->is(JsonKind::kArray)) return bad_jwk("\"key_ops\" must be an array");
   bool verifies = false;
   for (JsonElements ops(*members.key_ops); ops.next();) {
-    if (!ops.value().is(JsonKind::kString)) return bad_key("\"key_ops\" must hold strings");
+    if (!ops.value().is(JsonKind::kString)) return bad_jwk("\"key_ops\" must hold strings");
     verifies |= json_string(ops.value()) == "verify";
   }
   return verifies;
@@ -102,16 +102,16 @@ Result<std::optional<Algorithm>> algorithm_of(const Members& members) {
   const std::optional<Algorithm> named = algorithm_from_name(*members.alg);
   if (!named) return None();
   if (!fits(*named, *type, members)) {
-    return bad_key(
+    return bad_jwk(
         fmt::format("\"alg\" is {}, for which this is no key", algorithm_info(*named).name));
   }
   return named;
 }
 
 Result<std::string> decoded(std::string_view name, const std::optional<std::string>& text) {
-  if (!text) return bad_key(fmt::format("\"{}\" is missing", name));
+  if (!text) return bad_jwk(fmt::format("\"{}\" is missing", name));
   std::optional<std::string> bytes = decode_base64url(*text);
-  if (!bytes) return bad_key(fmt::format("\"{}\" must be base64url without padding", name));
+  if (!bytes) return bad_jwk(fmt::format("\"{}\" must be base64url without padding", name));
   return *std::move(bytes);
 }
 
@@ -143,7 +143,7 @@ Result<std::optional<Jwk>> parse_jwk(const JsonValue& object) {
   Result<Members> members = read_members(object);
   if (!members) return members.error();
   if (members->is_private && members->kty != "oct") {
-    return bad_key("it is a private key (it has \"d\"): give only its public members");
+    return bad_jwk("it is a private key (it has \"d\"): give only its public members");
   }
   const Result<bool> verifies = may_verify(*members);
   if (!verifies) return verifies.error();

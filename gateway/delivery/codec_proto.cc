@@ -10,7 +10,7 @@ namespace {
 
 // ClientMessage, PublishOp, CloudEvent, an attribute's entry, its value, a timestamp; the rest is
 // room for later fields.
-constexpr int kMessageDepthMax = 16;
+constexpr int kProtoDepthMax = 16;
 
 constexpr std::int64_t kMicrosPerSecond = 1'000'000;
 
@@ -52,7 +52,7 @@ Result<v1::ClientMessage> decode_proto(std::string_view bytes, ReplyTo& reply_to
   }
   google::protobuf::io::CodedInputStream input(reinterpret_cast<const std::uint8_t*>(bytes.data()),
                                                static_cast<int>(bytes.size()));
-  input.SetRecursionLimit(kMessageDepthMax);
+  input.SetRecursionLimit(kProtoDepthMax);
   v1::ClientMessage message;
   if (!message.ParseFromCodedStream(&input) || !input.ConsumedEntireMessage()) {
     return Error{Code::kBadMessage, "the bytes are not a tidegate.v1.ClientMessage"};

@@ -10,22 +10,18 @@
 namespace tidegate {
 namespace {
 
-constexpr std::uint8_t kFinal = 0x80;
 constexpr std::uint8_t kReserved = 0x70;
 constexpr std::uint8_t kOpcodeBits = 0x0f;
 constexpr std::uint8_t kMasked = 0x80;
 constexpr std::uint8_t kLengthBits = 0x7f;
 constexpr std::size_t kMaskBytes = 4;
-constexpr std::size_t kControlBytesMax = 125;
-constexpr std::uint64_t kTwoByteLength = 126;  // in the seven bits: the length follows in two bytes
-constexpr std::uint64_t kEightByteLength = 127;
 constexpr std::string_view kNotUtf8 = "a text message is not UTF-8";
 
 // Bytes of the length that follow the first two.
 std::size_t length_bytes(std::uint8_t second) {
   const std::uint64_t length = second & kLengthBits;
-  if (length == kTwoByteLength) return 2;
-  return length == kEightByteLength ? 8 : 0;
+  if (length == frame::kTwoByteLength) return 2;
+  return length == frame::kEightByteLength ? 8 : 0;
 }
 
 bool is_control(Opcode opcode) {
@@ -109,11 +105,11 @@ bool FrameReader::begin_frame(std::int64_t now_ms) {
   std::memcpy(mask_, head_ + 2 + extended, kMaskBytes);
   head_bytes_ = 0;
   in_payload_ = true;
-  is_final_ = (first & kFinal) != 0;
+  is_final_ = (first & frame::kFinal) != 0;
   opcode_ = static_cast<Opcode>(first & kOpcodeBits);
   payload_bytes_ = payload_left_ = length;
   if ((first & kReserved) != 0) return refuse(CloseCode::kProtocol, "a reserved bit is set");
-  const std::uint64_t least = extended == 2 ? kTwoByteLength : std::uint64_t{UINT16_MAX} + 1;
+  const std::uint64_t least = extended == 2 ? frame::kTwoByteLength : std::uint64_t{UINT16_MAX} + 1;
   if (extended != 0 && length < least)
     return refuse(CloseCode::kProtocol, "a length is not in its shortest form");
   return is_control(opcode_) ? begin_control_frame(now_ms) : begin_data_frame();
@@ -123,7 +119,7 @@ bool FrameReader::begin_control_frame(std::int64_t now_ms) {
   if (opcode_ != Opcode::kClose && opcode_ != Opcode::kPing && opcode_ != Opcode::kPong)
     return refuse(CloseCode::kProtocol, "the opcode is unknown");
   if (!is_final_) return refuse(CloseCode::kProtocol, "a control frame is fragmented");
-  if (payload_bytes_ > kControlBytesMax)
+  if (payload_bytes_ > frame::kControlBytesMax)
     return refuse(CloseCode::kProtocol, "a control frame has more than 125 bytes");
   if (now_ms - window_began_ms_ >= kControlWindowMs) {
     window_began_ms_ = now_ms;

@@ -3,31 +3,23 @@
 #include "eventstore/base/check.h"
 
 namespace tidegate {
-namespace {
-
-constexpr std::uint8_t kFinal = 0x80;
-constexpr std::size_t kControlBytesMax = 125;
-// In the second byte: the length follows in two bytes, or in eight.
-constexpr std::uint64_t kTwoByteLength = 126;
-constexpr std::uint64_t kEightByteLength = 127;
-
-}  // namespace
 
 FrameHead::FrameHead(Opcode opcode, std::uint64_t payload_bytes) {
-  bytes_[size_++] = static_cast<char>(kFinal | static_cast<std::uint8_t>(opcode));
+  bytes_[size_++] = static_cast<char>(frame::kFinal | static_cast<std::uint8_t>(opcode));
   std::size_t extended = 0;
-  if (payload_bytes < kTwoByteLength) {
+  if (payload_bytes < frame::kTwoByteLength) {
     bytes_[size_++] = static_cast<char>(payload_bytes);
   } else {
     extended = payload_bytes <= UINT16_MAX ? 2 : 8;
-    bytes_[size_++] = static_cast<char>(extended == 2 ? kTwoByteLength : kEightByteLength);
+    bytes_[size_++] =
+        static_cast<char>(extended == 2 ? frame::kTwoByteLength : frame::kEightByteLength);
   }
   for (std::size_t i = extended; i-- > 0;)
     bytes_[size_++] = static_cast<char>(payload_bytes >> (8 * i));
 }
 
 std::string control_frame(Opcode opcode, std::string_view payload) {
-  TG_CHECK(payload.size() <= kControlBytesMax, payload.size());
+  TG_CHECK(payload.size() <= frame::kControlBytesMax, payload.size());
   std::string frame(FrameHead(opcode, payload.size()).bytes());
   frame += payload;
   return frame;
@@ -38,7 +30,7 @@ std::string close_frame(std::optional<std::uint16_t> code, std::string_view text
   if (code) {
     payload += static_cast<char>(*code >> 8);
     payload += static_cast<char>(*code & 0xff);
-    payload += text.substr(0, kControlBytesMax - payload.size());
+    payload += text.substr(0, frame::kControlBytesMax - payload.size());
   }
   return control_frame(Opcode::kClose, payload);
 }

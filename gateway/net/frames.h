@@ -20,6 +20,15 @@ enum class Opcode : std::uint8_t {
   kPong = 10,
 };
 
+// Parts of a frame's first two bytes.
+namespace frame {
+inline constexpr std::uint8_t kFinal = 0x80;
+inline constexpr std::size_t kControlBytesMax = 125;
+// In the seven bits of the length: it follows in two bytes, or in eight.
+inline constexpr std::uint64_t kTwoByteLength = 126;
+inline constexpr std::uint64_t kEightByteLength = 127;
+}  // namespace frame
+
 // The head of a frame that a server sends: final, unmasked.
 class FrameHead {
  public:

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "gateway/cloudevents/cloud_event.h"
 #include "tests/cloudevents/random_input.h"
 #include "tidegate/v1/event.pb.h"
 
@@ -16,6 +17,12 @@ inline v1::CloudEvent minimal_event() {
   event.set_source("/s");
   event.set_type("t");
   return event;
+}
+
+// The bytes that would be stored.
+inline std::string canonical(const v1::CloudEvent& event) {
+  Result<NewEvent> made = make_new_event("orders.1", event);
+  return made ? made->event : "refused: " + made.error().message;
 }
 
 inline v1::CloudEventAttributeValue& attribute(v1::CloudEvent& event, const std::string& name) {

@@ -2,20 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include "gateway/cloudevents/cloud_event.h"
 #include "tests/cloudevents/cloud_event_builder.h"
 
 namespace tidegate {
 namespace {
 
 using test::attribute;
+using test::canonical;
 using test::with_binary;
 using test::with_text;
-
-std::string canonical(const v1::CloudEvent& event) {
-  Result<NewEvent> made = make_new_event("orders.1", event);
-  return made ? made->event : "refused: " + made.error().message;
-}
 
 std::string json_of(const v1::CloudEvent& event, bool minify = false) {
   std::string out;

@@ -12,6 +12,7 @@ namespace tidegate {
 namespace {
 
 using test::attribute;
+using test::canonical;
 using test::minimal_event;
 using test::with_binary;
 using test::with_text;
@@ -26,11 +27,6 @@ std::string deterministic(const v1::CloudEvent& event) {
     event.SerializeToCodedStream(&coded);
   }
   return out;
-}
-
-std::string canonical(const v1::CloudEvent& event) {
-  Result<NewEvent> made = make_new_event("orders.1", event);
-  return made ? made->event : "refused: " + made.error().message;
 }
 
 v1::CloudEvent stored(const v1::CloudEvent& event) {

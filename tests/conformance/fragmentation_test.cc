@@ -11,7 +11,7 @@
 namespace tidegate::test {
 namespace {
 
-const std::string kPing = R"({"op":"ping"})";
+const std::string kPingText = R"({"op":"ping"})";
 
 std::vector<std::string> in_pieces(const std::string& text, std::size_t size) {
   std::vector<std::string> pieces;
@@ -26,14 +26,20 @@ std::string open_binary(std::string_view payload) {
 
 TEST(FragmentationTest, PutsFragmentsTogether) {
   std::vector<FrameCase> cases = {
-      {"5.4", "empty first", fragments({"", kPing}), {"pong"}},
-      {"5.4", "empty last", fragments({kPing, ""}), {"pong"}},
+      {"5.4", "empty first", fragments({"", kPingText}), {"pong"}},
+      {"5.4", "empty last", fragments({kPingText, ""}), {"pong"}},
       {"5.4", "empty in the middle", fragments({"{\"op\":", "", "\"ping\"}"}), {"pong"}},
-      {"5.4", "empty first and last", fragments({"", kPing, ""}), {"pong"}},
-      {"5.4", "several empty ones", fragments({"", "", "", kPing, "", "", ""}), {"pong"}},
+      {"5.4", "empty first and last", fragments({"", kPingText, ""}), {"pong"}},
+      {"5.4", "several empty ones", fragments({"", "", "", kPingText, "", "", ""}), {"pong"}},
       {"5.4", "all empty", fragments({"", "", ""}), {"bad_message "}},
-      {"5.4", "a message after it", fragments({"", kPing}) + text_frame(kPing), {"pong", "pong"}},
-      {"5.4", "a message before it", text_frame(kPing) + fragments({kPing, ""}), {"pong", "pong"}},
+      {"5.4",
+       "a message after it",
+       fragments({"", kPingText}) + text_frame(kPingText),
+       {"pong", "pong"}},
+      {"5.4",
+       "a message before it",
+       text_frame(kPingText) + fragments({kPingText, ""}),
+       {"pong", "pong"}},
       {"5.4",
        "two of them",
        fragments(in_pieces(echo_text("a"), 7)) + fragments(in_pieces(echo_text("b"), 5)),
@@ -53,10 +59,10 @@ TEST(FragmentationTest, PutsFragmentsTogether) {
        {"not_found s"},
        "tidegate.v1.proto"},
   };
-  for (std::size_t size = 1; size <= kPing.size(); ++size) {
+  for (std::size_t size = 1; size <= kPingText.size(); ++size) {
     cases.push_back({"5.4",
                      fmt::format("in {} bytes each", size),
-                     fragments(in_pieces(kPing, size)),
+                     fragments(in_pieces(kPingText, size)),
                      {"pong"}});
   }
   expect_served(cases);
@@ -80,7 +86,7 @@ TEST(FragmentationTest, TakesControlFramesBetweenFragments) {
        {"pong frame: x", "pong frame: x", "pong frame: x", "pong"}},
       {"5.4",
        "a ping between empty ones",
-       first_part("") + ping + middle_part("") + ping + last_part(kPing),
+       first_part("") + ping + middle_part("") + ping + last_part(kPingText),
        {"pong frame: x", "pong frame: x", "pong"}},
       // A message that never ends is dropped by the closing handshake.
       {"5.4", "close", begin},
@@ -92,18 +98,21 @@ TEST(FragmentationTest, RefusesAContinuationOfNothing) {
   expect_closed(
       {1002},
       {
-          {"5.4", "first of all, final", last_part(kPing)},
-          {"5.4", "first of all, not final", middle_part(kPing)},
+          {"5.4", "first of all, final", last_part(kPingText)},
+          {"5.4", "first of all, not final", middle_part(kPingText)},
           {"5.4", "first of all, empty", last_part("")},
           {"5.4", "first of all, empty and not final", middle_part("")},
-          {"5.4", "after a message", text_frame(kPing) + last_part(kPing), {"pong"}},
-          {"5.4", "after a message, not final", text_frame(kPing) + middle_part(kPing), {"pong"}},
-          {"5.4", "after the last", fragments({"", kPing}) + last_part("x"), {"pong"}},
+          {"5.4", "after a message", text_frame(kPingText) + last_part(kPingText), {"pong"}},
+          {"5.4",
+           "after a message, not final",
+           text_frame(kPingText) + middle_part(kPingText),
+           {"pong"}},
+          {"5.4", "after the last", fragments({"", kPingText}) + last_part("x"), {"pong"}},
           {"5.4",
            "after a ping",
-           make_frame(Opcode::kPing, "x") + last_part(kPing),
+           make_frame(Opcode::kPing, "x") + last_part(kPingText),
            {"pong frame: x"}},
-          {"5.4", "and a message behind it", last_part("x") + text_frame(kPing)},
+          {"5.4", "and a message behind it", last_part("x") + text_frame(kPingText)},
           {"5.4", "where messages are binary", last_part(""), {}, "tidegate.v1.proto"},
       });
 }
@@ -113,20 +122,20 @@ TEST(FragmentationTest, RefusesAMessageWithinAnother) {
   expect_closed(
       {1002},
       {
-          {"5.4", "text in a text", begin + text_frame(kPing)},
-          {"5.4", "text in a text that would end", begin + text_frame(kPing) + last_part("1}")},
+          {"5.4", "text in a text", begin + text_frame(kPingText)},
+          {"5.4", "text in a text that would end", begin + text_frame(kPingText) + last_part("1}")},
           {"5.4", "first fragment in a text", begin + first_part("{")},
           {"5.4", "empty text in a text", begin + text_frame("")},
-          {"5.4", "after a continuation", begin + middle_part("1") + text_frame(kPing)},
+          {"5.4", "after a continuation", begin + middle_part("1") + text_frame(kPingText)},
           {"5.4", "binary in a text", begin + make_frame(Opcode::kBinary, "x")},
           {"5.4", "first binary fragment in a text", begin + open_binary("x")},
           {"5.4",
            "after a ping",
-           begin + make_frame(Opcode::kPing, "x") + text_frame(kPing),
+           begin + make_frame(Opcode::kPing, "x") + text_frame(kPingText),
            {"pong frame: x"}},
           {"5.4",
            "in the second message",
-           fragments({"", kPing}) + begin + text_frame(kPing),
+           fragments({"", kPingText}) + begin + text_frame(kPingText),
            {"pong"}},
           {"5.4",
            "binary in a binary",

@@ -13,8 +13,6 @@
 namespace tidegate::test {
 namespace {
 
-const UpgradeRequest kGood;
-
 RequestCase rfc9110(const std::string& section, const std::string& name,
                     const UpgradeRequest& request) {
   return {"RFC 9110 section " + section, name, request.bytes()};

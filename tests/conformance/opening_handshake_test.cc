@@ -16,7 +16,6 @@
 namespace tidegate::test {
 namespace {
 
-const UpgradeRequest kGood;
 const std::string kKeyField = "Sec-WebSocket-Key";
 const std::string kVersionField = "Sec-WebSocket-Version";
 const std::string kProtocolField = "Sec-WebSocket-Protocol";

@@ -8,6 +8,8 @@
 
 namespace tidegate::test {
 
+inline const UpgradeRequest kGood;
+
 // A request in raw bytes and the verdict on it. After each the gateway must be unharmed (peer.h).
 // Thread: main only.
 struct RequestCase {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kRequestsPerLife = 60;  // of each of two publishers
 constexpr std::size_t kInFlightMax = 8;
-constexpr std::chrono::seconds kDeadline{30};
+constexpr std::chrono::seconds kAnswerDeadline{30};
 
 }  // namespace
 
@@ -152,12 +152,13 @@ void CrashHarness::publisher(unsigned number, std::uint64_t seed) {
     }
     std::unique_lock lock(mutex_);
     const bool went_on = changed_.wait_for(
-        lock, kDeadline, [&] { return in_flight_[number] < kInFlightMax || failed_; });
+        lock, kAnswerDeadline, [&] { return in_flight_[number] < kInFlightMax || failed_; });
     if (!went_on) problems_.push_back("neither an answer nor a failure");
     if (failed_ || !went_on) return;
   }
   std::unique_lock lock(mutex_);
-  if (!changed_.wait_for(lock, kDeadline, [&] { return in_flight_[number] == 0 || failed_; })) {
+  if (!changed_.wait_for(lock, kAnswerDeadline,
+                         [&] { return in_flight_[number] == 0 || failed_; })) {
     problems_.push_back("neither all answers nor a failure");
   }
 }

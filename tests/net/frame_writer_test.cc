@@ -92,7 +92,7 @@ TEST_P(FrameWriterCutTest, WritesWholeFramesWhateverIsTakenAtATime) {
       writer.set_message(tidegate::Opcode::kText, random_message(messages.back().payload));
     }
     if (below(20) == 0) {
-      writer.add_control(control_frame(Opcode::kPing, std::to_string(controls++)));
+      writer.add_control(control_frame(tidegate::Opcode::kPing, std::to_string(controls++)));
     }
     if (below(50) == 0) writer.release_pins();
     write_some(writer, below(below(2) == 0 ? 20 : 20'000), out);
@@ -129,8 +129,8 @@ TEST(FrameWriterTest, ReplacesAPongThatHasNotGone) {
 TEST(FrameWriterTest, ControlFramesGoBeforeAMessageThatHasNotBegun) {
   FrameWriter writer;
   std::string out;
-  writer.set_message(Opcode::kBinary, OutgoingMessage::of("message"));
-  writer.add_control(control_frame(Opcode::kPing, ""));
+  writer.set_message(tidegate::Opcode::kBinary, OutgoingMessage::of("message"));
+  writer.add_control(control_frame(tidegate::Opcode::kPing, ""));
   write_some(writer, 100, out);
   EXPECT_EQ(parse(out), (std::vector<Frame>{{9, ""}, {2, "message"}}));
   EXPECT_TRUE(writer.is_empty());
@@ -143,17 +143,17 @@ TEST(FrameWriterTest, AFollowedMessageIsKeptForTheNext) {
     return message;
   };
   FrameWriter writer;
-  writer.set_message(Opcode::kText, followed("one"));
+  writer.set_message(tidegate::Opcode::kText, followed("one"));
   EXPECT_FALSE(writer.has_message());
-  writer.set_message(Opcode::kText, followed("two"));
-  writer.set_message(Opcode::kText, OutgoingMessage::of("three"));
+  writer.set_message(tidegate::Opcode::kText, followed("two"));
+  writer.set_message(tidegate::Opcode::kText, OutgoingMessage::of("three"));
   std::string out;
   write_some(writer, 100, out);
   EXPECT_EQ(parse(out), (std::vector<Frame>{{1, "one"}, {1, "two"}, {1, "three"}}));
   EXPECT_TRUE(writer.is_empty());
   // What is large goes by itself.
   const std::string large(100'000, 'x');
-  writer.set_message(Opcode::kText, followed(large));
+  writer.set_message(tidegate::Opcode::kText, followed(large));
   EXPECT_TRUE(writer.has_message());
 }
 

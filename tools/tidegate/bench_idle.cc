@@ -26,7 +26,7 @@ struct IdleOptions {
   std::uint64_t server_pid = 0;
 };
 
-constexpr std::chrono::milliseconds kLookEvery{500};
+constexpr std::chrono::milliseconds kFailureCheckEvery{500};
 
 // Until the time is over or Ctrl-C. An error when a connection is lost.
 Status stay(Context& context, LoadClient& load, std::chrono::microseconds duration) {
@@ -37,7 +37,7 @@ Status stay(Context& context, LoadClient& load, std::chrono::microseconds durati
         std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     if (left.count() <= 0) break;
     // Nothing can be complete where nothing comes: only a failure ends the wait.
-    const Result<bool> ended = load.wait(LoadStage::kComplete, std::min(left, kLookEvery));
+    const Result<bool> ended = load.wait(LoadStage::kComplete, std::min(left, kFailureCheckEvery));
     if (!ended) return ended.error();
   }
   return {};

@@ -13,7 +13,7 @@
 namespace tidegate {
 namespace {
 
-struct Options {
+struct CursorOptions {
   std::string name;
   std::string prefix;
   std::string to;
@@ -32,7 +32,7 @@ Row row_of(const v1::Cursor& cursor) {
           Field::string("position", cursor.position())};
 }
 
-Result<int> list(Context& context, const Options& options) {
+Result<int> list(Context& context, const CursorOptions& options) {
   auto client = Client::make(context);
   if (!client) return client.error();
   std::vector<Row> rows;
@@ -49,7 +49,7 @@ Result<int> list(Context& context, const Options& options) {
       {"name", "sequence", "behind", "acknowledged", "generation", "lapsed", "position"}, rows);
 }
 
-Result<int> info(Context& context, const Options& options) {
+Result<int> info(Context& context, const CursorOptions& options) {
   auto client = Client::make(context);
   if (!client) return client.error();
   v1::GetCursorRequest request;
@@ -59,7 +59,7 @@ Result<int> info(Context& context, const Options& options) {
   return context.output.print(row_of(response->cursor()));
 }
 
-Result<int> seek(Context& context, const Options& options) {
+Result<int> seek(Context& context, const CursorOptions& options) {
   Result<Place> place = parse_place(options.to, SystemClock().wall_us());
   if (!place) return place.error();
   auto client = Client::make(context);
@@ -79,7 +79,7 @@ Result<int> seek(Context& context, const Options& options) {
   return context.output.print(row);
 }
 
-Result<int> remove(Context& context, const Options& options) {
+Result<int> remove(Context& context, const CursorOptions& options) {
   auto client = Client::make(context);
   if (!client) return client.error();
   v1::DeleteCursorRequest request;
@@ -95,7 +95,7 @@ Result<int> remove(Context& context, const Options& options) {
 void register_cursor(CLI::App& app, Context& context) {
   CLI::App* noun = app.add_subcommand("cursor", "Named durable positions");
   noun->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CursorOptions>();
 
   CLI::App* ls =
       add_verb(*noun, context, options, "ls", "List cursors and how far behind they are", list);

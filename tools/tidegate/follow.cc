@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t kLastMax = 10'000;
 constexpr const char* kSubscription = "follow";
 
-struct Options {
+struct FollowOptions {
   Selection selection;
   std::uint64_t last = 0;
   std::string cursor;
@@ -218,7 +218,7 @@ class Follow {
   bool is_output_closed_ = false;
 };
 
-Result<v1::SubscribeOp> subscribe_of(const Options& options) {
+Result<v1::SubscribeOp> subscribe_of(const FollowOptions& options) {
   const Selection& selection = options.selection;
   Result<v1::Filter> filter = selection.filter();
   if (!filter) return filter.error();
@@ -241,7 +241,7 @@ Result<v1::SubscribeOp> subscribe_of(const Options& options) {
   return subscribe;
 }
 
-Result<int> follow(Context& context, const Options& options) {
+Result<int> follow(Context& context, const FollowOptions& options) {
   if (context.output.chosen() == Format::kJson) {
     return Error{Code::kBadArgument, "a stream without an end is no JSON document: use -o jsonl"};
   }
@@ -256,7 +256,7 @@ Result<int> follow(Context& context, const Options& options) {
 
 void register_follow(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("follow", "Print events as they are appended");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FollowOptions>();
   options->selection.add_filter_options(*command);
   options->selection.add_begin_options(*command);
   add_number(*command, "--last", options->last, "Begin with the last N matching events", 1,

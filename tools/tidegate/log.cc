@@ -18,14 +18,14 @@
 namespace tidegate {
 namespace {
 
-struct Options {
+struct LogOptions {
   std::string data;
   std::string before;
   bool dry_run = false;
   bool yes = false;
 };
 
-StoreOptions offline(const Options& options) {
+StoreOptions offline(const LogOptions& options) {
   StoreOptions store;
   store.dir = options.data;
   return store;
@@ -80,7 +80,7 @@ Result<LogInfo> log_info_of(const v1::GetLogResponse& response) {
   return info;
 }
 
-Result<int> info(Context& context, const Options& options) {
+Result<int> info(Context& context, const LogOptions& options) {
   if (!options.data.empty()) {
     auto opened = log_info_offline(offline(options));
     if (auto* error = std::get_if<EventStore::OpenError>(&opened)) return error->error;
@@ -117,7 +117,7 @@ Result<int> print(Context& context, const VerifyReport& report) {
   return report.is_clean() ? kExitOk : kExitFailure;
 }
 
-Result<int> verify_offline(Context& context, const Options& options) {
+Result<int> verify_offline(Context& context, const LogOptions& options) {
   const Interrupt::Guard guard(context.interrupt, [] {});
   Progress progress;
   auto report = tidegate::verify_offline(offline(options), [&](const VerifyProgress& now) {
@@ -130,7 +130,7 @@ Result<int> verify_offline(Context& context, const Options& options) {
   return print(context, std::get<VerifyReport>(report));
 }
 
-Result<int> verify(Context& context, const Options& options) {
+Result<int> verify(Context& context, const LogOptions& options) {
   if (!options.data.empty()) return verify_offline(context, options);
   auto client = Client::make(context);
   if (!client) return client.error();
@@ -156,7 +156,7 @@ Result<int> verify(Context& context, const Options& options) {
   return print(context, report);
 }
 
-Result<int> trim(Context& context, const Options& options) {
+Result<int> trim(Context& context, const LogOptions& options) {
   Result<Place> before = parse_place(options.before, SystemClock().wall_us());
   if (!before) return before.error();
   if (!options.dry_run && !options.yes) {
@@ -175,7 +175,7 @@ Result<int> trim(Context& context, const Options& options) {
       {Field::number("floor", response->floor()), Field::number("removed", response->removed())});
 }
 
-Result<int> accept(Context& context, const Options& options) {
+Result<int> accept(Context& context, const LogOptions& options) {
   if (!options.yes) {
     return Error{
         Code::kBadArgument,
@@ -199,7 +199,7 @@ Result<int> accept(Context& context, const Options& options) {
 void register_log(CLI::App& app, Context& context) {
   CLI::App* noun = app.add_subcommand("log", "The log as a whole");
   noun->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogOptions>();
   const std::string data_help = "A data directory that no gateway has open, instead of a gateway";
 
   CLI::App* about =

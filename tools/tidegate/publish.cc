@@ -18,7 +18,7 @@
 namespace tidegate {
 namespace {
 
-struct Options {
+struct PublishOptions {
   std::string stream;
   std::string type;
   std::string source = "/tidegate-cli";
@@ -65,7 +65,7 @@ void set_text(v1::CloudEvent& event, const std::string& name, const std::string&
   if (!value.empty()) (*event.mutable_attributes())[name].set_ce_string(value);
 }
 
-Status add_data(const Options& options, v1::CloudEvent& event) {
+Status add_data(const PublishOptions& options, v1::CloudEvent& event) {
   if (!options.data) return {};
   Result<std::string> data = contents_of(*options.data);
   if (!data) return data.error();
@@ -78,7 +78,7 @@ Status add_data(const Options& options, v1::CloudEvent& event) {
   return {};
 }
 
-Result<v1::CloudEvent> event_of(const Options& options) {
+Result<v1::CloudEvent> event_of(const PublishOptions& options) {
   v1::CloudEvent event;
   event.set_id(options.id.empty() ? random_uuid() : options.id);
   event.set_source(options.source);
@@ -108,7 +108,7 @@ Result<v1::CloudEvent> event_of(const Options& options) {
   return error;
 }
 
-void add_check(const Options& options, v1::PublishRequest& request) {
+void add_check(const PublishOptions& options, v1::PublishRequest& request) {
   if (!options.expect_revision && !options.expect_absent && !options.expect_present) return;
   v1::Check& check = *request.add_checks();
   check.set_stream(options.stream);
@@ -117,7 +117,7 @@ void add_check(const Options& options, v1::PublishRequest& request) {
   if (options.expect_present) check.set_present(true);
 }
 
-Result<int> publish(Context& context, const Options& options) {
+Result<int> publish(Context& context, const PublishOptions& options) {
   Result<v1::CloudEvent> event = event_of(options);
   if (!event) return event.error();
   auto client = Client::make(context);
@@ -149,7 +149,7 @@ Result<int> publish(Context& context, const Options& options) {
        Field::string("position", response->position())});
 }
 
-void add_options(CLI::App& command, Options& options) {
+void add_options(CLI::App& command, PublishOptions& options) {
   command.add_option("STREAM", options.stream, "The stream, e.g. orders.eu.42")->required();
   command.add_option("--type", options.type, "What happened, e.g. order.placed")->required();
   command.add_option("--source", options.source, "URI-reference of the producer")
@@ -190,7 +190,7 @@ void add_options(CLI::App& command, Options& options) {
 
 void register_publish(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("publish", "Append one event");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PublishOptions>();
   add_options(*command, *options);
   command->footer(
       "Examples:\n"

@@ -13,7 +13,7 @@
 namespace tidegate {
 namespace {
 
-struct Options {
+struct ReadOptions {
   Selection selection;
   bool reverse = false;
 };
@@ -35,7 +35,7 @@ void set_backward(const Range& range, v1::ReadRequest& request) {
   }
 }
 
-Result<v1::ReadRequest> request_of(const Options& options) {
+Result<v1::ReadRequest> request_of(const ReadOptions& options) {
   v1::ReadRequest request;
   Result<v1::Filter> filter = options.selection.filter();
   if (!filter) return filter.error();
@@ -55,7 +55,7 @@ Result<v1::ReadRequest> request_of(const Options& options) {
   return request;
 }
 
-Result<int> read(Context& context, const Options& options) {
+Result<int> read(Context& context, const ReadOptions& options) {
   Result<v1::ReadRequest> request = request_of(options);
   if (!request) return request.error();
   auto client = Client::make(context);
@@ -90,7 +90,7 @@ Result<int> read(Context& context, const Options& options) {
 
 void register_read(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("read", "Print events of the log, then end");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReadOptions>();
   options->selection.add_filter_options(*command);
   options->selection.add_begin_options(*command);
   options->selection.add_end_options(*command);

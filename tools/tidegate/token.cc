@@ -23,7 +23,7 @@ namespace {
 constexpr std::int64_t kUsPerS = 1'000'000;
 constexpr std::chrono::seconds kFetchPatience{5};
 
-struct Options {
+struct TokenOptions {
   // create
   std::string key;
   std::string kid;
@@ -68,7 +68,7 @@ Result<std::optional<Algorithm>> to_algorithm(const std::string& name) {
   return Error{Code::kBadArgument, fmt::format("'{}' is not an algorithm such as ES256", name)};
 }
 
-Result<int> create(Context& context, const Options& options) {
+Result<int> create(Context& context, const TokenOptions& options) {
   const auto algorithm = to_algorithm(options.algorithm);
   if (!algorithm) return algorithm.error();
   const auto life_us = parse_duration(options.life);
@@ -95,7 +95,7 @@ Result<int> create(Context& context, const Options& options) {
 }
 
 // Never from the arguments, which everybody on the machine sees.
-Result<std::string> read_token(const Options& options) {
+Result<std::string> read_token(const TokenOptions& options) {
   std::string text;
   if (options.file == "-") {
     text.assign(std::istreambuf_iterator<char>(std::cin), {});
@@ -125,7 +125,7 @@ Row row_of(std::string_view issuer, std::string_view subject, std::string_view i
           Field::boolean("admin", grants.is_admin)};
 }
 
-Result<int> inspect(Context& context, const Options& options) {
+Result<int> inspect(Context& context, const TokenOptions& options) {
   const auto token = read_token(options);
   if (!token) return token.error();
   const auto jwt = parse_jwt(*token);
@@ -139,7 +139,7 @@ Result<int> inspect(Context& context, const Options& options) {
   return context.output.print(row);
 }
 
-Result<int> verify(Context& context, const Options& options) {
+Result<int> verify(Context& context, const TokenOptions& options) {
   const auto token = read_token(options);
   if (!token) return token.error();
   const auto algorithm = to_algorithm(options.algorithm);
@@ -156,7 +156,7 @@ Result<int> verify(Context& context, const Options& options) {
                                      verified->expires_s, verified->grants));
 }
 
-Result<int> revoke(Context& context, const Options& options) {
+Result<int> revoke(Context& context, const TokenOptions& options) {
   v1::RevokeTokensRequest request;
   if (!options.id.empty()) request.set_token_id(options.id);
   if (!options.subject.empty()) request.set_subject(options.subject);
@@ -179,19 +179,19 @@ Result<int> revoke(Context& context, const Options& options) {
   return kExitOk;
 }
 
-void add_issuer(CLI::App& verb, Options& options) {
+void add_issuer(CLI::App& verb, TokenOptions& options) {
   verb.add_option("--issuer", options.issuer, "Who signs it (the claim iss)")->required();
   verb.add_option("--audience", options.audience, "Whom it is for (the claim aud)")->required();
   verb.add_option("--alg", options.algorithm, "Algorithm; else the natural one of the key")
       ->type_name("ES256|..");
 }
 
-void add_file(CLI::App& verb, Options& options) {
+void add_file(CLI::App& verb, TokenOptions& options) {
   verb.add_option("FILE", options.file, "File with the token; - reads standard input")
       ->capture_default_str();
 }
 
-void add_create(CLI::App& noun, Context& context, const std::shared_ptr<Options>& options) {
+void add_create(CLI::App& noun, Context& context, const std::shared_ptr<TokenOptions>& options) {
   CLI::App* verb =
       add_verb(noun, context, options, "create", "Sign a token with a key of your own", create);
   verb->add_option("--key", options->key, "Private key (PEM), or key set with a secret")
@@ -223,7 +223,7 @@ void add_create(CLI::App& noun, Context& context, const std::shared_ptr<Options>
 void register_token(CLI::App& app, Context& context) {
   CLI::App* noun = app.add_subcommand("token", "Tokens: make, look at, check, revoke");
   noun->require_subcommand(1);
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<TokenOptions>();
   add_create(*noun, context, options);
   add_file(*add_verb(*noun, context, options, "inspect", "What a token says, unverified", inspect),
            *options);
