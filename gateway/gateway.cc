@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <sys/resource.h>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "eventstore/base/check.h"
 #include "eventstore/base/clock.h"
 #include "eventstore/event_store.h"
 #include "gateway/api/grpc_server.h"
 #include "gateway/auth/token_authority.h"
+#include "gateway/gateway_options.h"
 #include "gateway/net/admin_listener.h"
 #include "gateway/net/net_server.h"
 #include "gateway/ops/audit_file.h"
@@ -27,76 +26,11 @@ constexpr int kOsError = 71;
 constexpr int kConfigError = 78;
 // A loop that has not come round for this long is stuck: its timer runs four times a second.
 constexpr std::int64_t kStalledMs = 5'000;
-// Descriptors that are neither connections nor the log's tables: its write-ahead log, listeners,
-// loops, gRPC.
-constexpr std::uint64_t kOtherFilesMin = 64;
-constexpr std::uint64_t kOtherFilesMax = 256;
 // Sessions that may come back per second when the gateway drains: a new gateway answers as many
 // without a queue.
 constexpr std::int64_t kDrainPerSecond = 500;
 constexpr std::chrono::milliseconds kGrpcPatience{1000};
 constexpr std::chrono::milliseconds kKeysPatience{3000};
-
-ListenAddress address_of(const std::string& text) {
-  auto address = parse_listen_address(text);
-  TG_CHECK(address.has_value(), text);  // read_config has checked it
-  return *std::move(address);
-}
-
-// Raises the limit of open files as far as it goes.
-void raise_open_files() {
-  rlimit limit = {};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// The connections that fit into the limit of open files: if they ran out of it, the log's files
-// could not be opened, and that ends the process. A quarter is for the log's tables (storage.cc);
-// and beside the connections there may be as many without a finished request, up to a limit.
-std::uint64_t fit_connections(std::uint64_t wanted) {
-  rlimit limit = {};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
-  const std::uint64_t files = limit.rlim_cur;
-  const std::uint64_t taken = files / 4 + std::clamp(files / 4, kOtherFilesMin, kOtherFilesMax);
-  const std::uint64_t left = files > taken ? files - taken : 2;
-  const std::uint64_t pending = AdmissionRules().pending_max;
-  if (wanted + std::min(wanted, pending) <= left) return wanted;
-  return left > 2 * pending ? left - pending : left / 2;
-}
-
-SessionLimits session_limits(const Config& config) {
-  SessionLimits limits;
-  limits.heartbeat_ms = static_cast<std::int64_t>(config.delivery_heartbeat_ms);
-  limits.pong_ms = static_cast<std::int64_t>(config.delivery_pong_ms);
-  limits.position_ms = static_cast<std::int64_t>(config.delivery_position_ms);
-  limits.no_progress_ms = static_cast<std::int64_t>(config.delivery_no_progress_ms);
-  limits.messages_per_second = static_cast<std::uint32_t>(config.limits_messages_per_second);
-  limits.messages_burst = 2 * limits.messages_per_second;
-  limits.message_bytes_per_second =
-      static_cast<std::uint32_t>(config.limits_message_bytes_per_second);
-  limits.message_bytes_burst = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(32 * config.limits_message_bytes_per_second, UINT32_MAX));
-  return limits;
-}
-
-StoreOptions store_options(const Config& config, SystemClock& clock, Metrics& metrics) {
-  StoreOptions options;
-  options.dir = config.log_store_dir;
-  options.tail_bytes_max = config.log_store_tail_bytes;
-  options.ingest_queue_bytes_max = config.log_store_ingest_queue_bytes;
-  options.disk_soft_bytes = config.log_store_disk_soft_bytes;
-  options.disk_hard_bytes = config.log_store_disk_hard_bytes;
-  options.ballast_bytes = config.log_store_ballast_bytes;
-  options.clock = &clock;
-  options.probe = &metrics;
-  return options;
-}
-
-BudgetRates budget_rates(const Config& config) {
-  return {config.limits_publish_events_per_second, config.limits_publish_bytes_per_second,
-          config.limits_replay_bytes_per_second};
-}
 
 // The tokens of the configured issuers, or development mode.
 std::variant<std::unique_ptr<TokenAuthority>, Gateway::StartError> open_authority(
@@ -130,45 +64,12 @@ void warn_of_exposure(const Config& config) {
   }
   if (config.tls_files().is_configured()) return;
   for (const std::string& listen : {config.http_listen, config.grpc_listen, config.admin_listen}) {
-    if (address_of(listen).is_loopback()) continue;
+    if (listen_address(listen).is_loopback()) continue;
     log(LogLevel::kWarn,
         "no TLS: who can read the network can read tokens; set tls.certificate and tls.key, or "
         "let nobody but a proxy with TLS reach this listener",
         {{"listener", listen}});
   }
-}
-
-std::uint64_t memory_ceiling(const Config& config) {
-  if (config.limits_memory_bytes != 0) return config.limits_memory_bytes;
-  return memory_of_machine() / 4 * 3;
-}
-
-AdmissionRules admission_rules(const Config& config, std::uint64_t connections_max) {
-  AdmissionRules rules;
-  rules.connections_max = connections_max;
-  rules.connections_per_address_max = config.limits_connections_per_address;
-  rules.connections_per_subject_max = config.limits_connections_per_subject;
-  rules.upgrades_per_second = static_cast<std::uint32_t>(config.limits_upgrades_per_second);
-  for (const std::string& range : config.http_trusted_proxies) {
-    rules.trusted_proxies.push_back(*IpRange::parse(range));  // read_config has checked it
-  }
-  rules.takes_proxy_header = config.http_proxy_protocol;
-  rules.is_under_tls = config.tls_files().is_configured();
-  rules.upgrade = {!config.has_authentication(), config.http_allowed_origins,
-                   config.http_token_cookie, config.http_query_token};
-  return rules;
-}
-
-NetOptions net_options(const Config& config, std::uint64_t connections_max,
-                       const ServerIdentity* identity) {
-  NetOptions options;
-  options.identity = identity;
-  options.http = address_of(config.http_listen);
-  options.io_threads = config.io_threads();
-  options.admission = admission_rules(config, connections_max);
-  options.limits = session_limits(config);
-  options.server = "tidegate/" TIDEGATE_VERSION;
-  return options;
 }
 
 }  // namespace
@@ -235,15 +136,11 @@ struct Gateway::Parts {
                 net_options(config, connections_max, identity.get())};
   // The gRPC listener: publishing, reading, administration, and subscriptions whose sessions live
   // on the loops.
-  std::unique_ptr<GrpcServer> grpc =
-      std::make_unique<GrpcServer>(GrpcOptions{.listen = config.grpc_listen,
-                                               .version = TIDEGATE_VERSION,
-                                               .has_reflection = !config.has_authentication(),
-                                               .identity = identity.get()},
-                                   *store, net, authority, [this] { return counts(); });
+  std::unique_ptr<GrpcServer> grpc = std::make_unique<GrpcServer>(
+      grpc_options(config, identity.get()), *store, net, authority, [this] { return counts(); });
   // The pages for operators, on a thread of its own.
   std::unique_ptr<AdminListener> admin = std::make_unique<AdminListener>(
-      address_of(config.admin_listen), !config.has_authentication(), authority, identity.get(),
+      listen_address(config.admin_listen), !config.has_authentication(), authority, identity.get(),
       AdminPages{[this] { return net.stalled_ms() < kStalledMs; }, [this] { return readiness(); },
                  [this] { return metrics->text(*store); }});
 };
