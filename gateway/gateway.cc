@@ -136,8 +136,9 @@ struct Gateway::Parts {
                 net_options(config, connections_max, identity.get())};
   // The gRPC listener: publishing, reading, administration, and subscriptions whose sessions live
   // on the loops.
-  std::unique_ptr<GrpcServer> grpc = std::make_unique<GrpcServer>(
-      grpc_options(config, identity.get()), *store, net, authority, [this] { return counts(); });
+  std::unique_ptr<GrpcServer> grpc =
+      std::make_unique<GrpcServer>(grpc_options(config, identity.get(), *metrics), *store, net,
+                                   authority, [this] { return counts(); });
   // The pages for operators, on a thread of its own.
   std::unique_ptr<AdminListener> admin = std::make_unique<AdminListener>(
       listen_address(config.admin_listen), !config.has_authentication(), authority, identity.get(),

@@ -84,12 +84,13 @@ NetOptions net_options(const Config& config, std::uint64_t connections_max,
   return options;
 }
 
-GrpcOptions grpc_options(const Config& config, const ServerIdentity* identity) {
+GrpcOptions grpc_options(const Config& config, const ServerIdentity* identity, ApiProbe& probe) {
   GrpcOptions options;
   options.listen = config.grpc_listen;
   options.version = TIDEGATE_VERSION;
   options.has_reflection = !config.has_authentication();
   options.identity = identity;
+  options.probe = &probe;
   return options;
 }
 

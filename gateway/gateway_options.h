@@ -26,7 +26,7 @@ BudgetRates budget_rates(const Config& config);
 // The identity may be null: no TLS.
 NetOptions net_options(const Config& config, std::uint64_t connections_max,
                        const ServerIdentity* identity);
-GrpcOptions grpc_options(const Config& config, const ServerIdentity* identity);
+GrpcOptions grpc_options(const Config& config, const ServerIdentity* identity, ApiProbe& probe);
 // How many bytes the process may use.
 std::uint64_t memory_ceiling(const Config& config);
 

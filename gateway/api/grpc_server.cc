@@ -19,6 +19,7 @@
 #include "eventstore/base/clock.h"
 #include "eventstore/base/text.h"
 #include "gateway/api/api_state.h"
+#include "gateway/api/call_counter.h"
 #include "gateway/api/grpc_credentials.h"
 #include "gateway/api/services.h"
 
@@ -102,6 +103,12 @@ void set_channel_arguments(grpc::ServerBuilder& builder) {
   builder.SetResourceQuota(grpc::ResourceQuota("tidegate").Resize(kMemoryBytesMax));
 }
 
+void count_calls(grpc::ServerBuilder& builder, ApiProbe& probe) {
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(make_call_counter(probe));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+}
+
 }  // namespace
 
 struct GrpcServer::Parts {
@@ -144,6 +151,7 @@ Result<std::string> GrpcServer::start() {
 
   grpc::ServerBuilder builder;
   set_channel_arguments(builder);
+  if (parts_->options.probe != nullptr) count_calls(builder, *parts_->options.probe);
   int port = 0;
   if (parts_->options.identity != nullptr) {
     auto certificate = GrpcCertificate::make(*parts_->options.identity->current());

@@ -9,6 +9,7 @@
 
 #include "eventstore/base/result.h"
 #include "eventstore/event_store.h"
+#include "gateway/api/api_probe.h"
 #include "gateway/delivery/authority.h"
 #include "gateway/delivery/session_host.h"
 #include "gateway/tls/server_identity.h"
@@ -27,6 +28,8 @@ struct GrpcOptions {
   bool has_reflection = true;
   // Who the listener is; null: without TLS. Must outlive the server.
   const ServerIdentity* identity = nullptr;
+  // Who is told of calls; null: nobody. Must outlive the server.
+  ApiProbe* probe = nullptr;
 };
 
 // What GetStatus tells about delivery.

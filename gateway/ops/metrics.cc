@@ -107,6 +107,10 @@ struct Metrics::Impl {
   Family<Histogram>& lags =
       histograms("tidegate_loop_lag_seconds", "How late the timer of an I/O loop came.");
 
+  // Calls.
+  Family<Counter>& calls =
+      counters("tidegate_grpc_calls_total", "gRPC calls ended, by method and status.");
+
   // Delivery.
   Counter& received = counters("tidegate_messages_received_total", "Messages of clients.").Add({});
   Counter& received_bytes =
@@ -271,6 +275,10 @@ void Metrics::heartbeat_failed(HeartbeatFailure cause) {
 void Metrics::loop_lagged(unsigned loop, std::int64_t lag_us) {
   impl_->lags.Add({{"loop", fmt::format("{}", loop)}}, lag_buckets())
       .Observe(static_cast<double>(lag_us) * kMicros);
+}
+
+void Metrics::call_ended(std::string_view method, std::string_view status) {
+  impl_->calls.Add({{"method", std::string(method)}, {"status", std::string(status)}}).Increment();
 }
 
 }  // namespace tidegate

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "eventstore/event_store.h"
+#include "gateway/api/api_probe.h"
 #include "gateway/delivery/probe.h"
 #include "gateway/net/net_probe.h"
 
@@ -13,7 +14,7 @@ namespace tidegate {
 // The numbers of the gateway for Prometheus; the only place that knows their names. Every component
 // tells it verbs through its own probe. docs/operations.md explains each metric. Thread: any
 // (internally synchronised).
-class Metrics final : public StoreProbe, public DeliveryProbe, public NetProbe {
+class Metrics final : public StoreProbe, public DeliveryProbe, public NetProbe, public ApiProbe {
  public:
   explicit Metrics(const std::string& version);
   ~Metrics() override;
@@ -51,6 +52,8 @@ class Metrics final : public StoreProbe, public DeliveryProbe, public NetProbe {
   void request_refused(int http_status) override;
   void heartbeat_failed(HeartbeatFailure cause) override;
   void loop_lagged(unsigned loop, std::int64_t lag_us) override;
+
+  void call_ended(std::string_view method, std::string_view status) override;
 
  private:
   struct Impl;

@@ -4,11 +4,13 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <grpcpp/grpcpp.h>
 
+#include "eventstore/base/guarded.h"
 #include "gateway/api/grpc_server.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -87,16 +89,35 @@ inline v1::PublishRequest publish_request(const std::string& stream, const std::
   return request;
 }
 
+// Counts the calls that ended, each as "EventService/Publish OK".
+// Thread: any (internally synchronised).
+class CallCounts final : public ApiProbe {
+ public:
+  void call_ended(std::string_view method, std::string_view status) override {
+    counts_.with([&](Counts& counts) { ++counts[fmt::format("{} {}", method, status)]; });
+  }
+  std::map<std::string, int> all() const {
+    return counts_.with([](const Counts& counts) { return counts; });
+  }
+
+ private:
+  using Counts = std::map<std::string, int>;
+  Guarded<Counts> counts_;
+};
+
 // A store, a server on a free port in front of it, and a channel to it.
 class ApiTest : public StoreDirTest {
  protected:
   void SetUp() override { start(); }
 
   void start() {
-    server_ = std::make_unique<GrpcServer>(
-        GrpcOptions{"127.0.0.1:0", "1.2.3", {{"rocksdb", "7.8.3"}}}, open(), host_, authority_, [] {
-          return DeliveryCounts{11, 22, 3};
-        });
+    server_ = std::make_unique<GrpcServer>(GrpcOptions{.listen = "127.0.0.1:0",
+                                                       .version = "1.2.3",
+                                                       .libraries = {{"rocksdb", "7.8.3"}},
+                                                       .probe = &calls_},
+                                           open(), host_, authority_, [] {
+                                             return DeliveryCounts{11, 22, 3};
+                                           });
     const auto address = server_->start();
     ASSERT_TRUE(address) << address.error().message;
     address_ = *address;
@@ -141,6 +162,7 @@ class ApiTest : public StoreDirTest {
     return response;
   }
 
+  CallCounts calls_;
   FakeSessionHost host_;
   FakeAuthority authority_;
   std::unique_ptr<GrpcServer> server_;

@@ -108,6 +108,8 @@ TEST_F(ServerTest, AnUnknownMethodIsUnimplemented) {
             grpc::UNIMPLEMENTED);
   EXPECT_EQ(call_raw("/tidegate.v2.EventService/Publish", "", response).error_code(),
             grpc::UNIMPLEMENTED);
+  // The client's names are not kept.
+  EXPECT_EQ(calls_.all(), (std::map<std::string, int>{{"other UNIMPLEMENTED", 2}}));
 }
 
 TEST_F(ServerTest, BytesThatAreNoRequestAreABadMessage) {

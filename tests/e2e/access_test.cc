@@ -135,6 +135,24 @@ grpc::StatusCode call(const std::string& path, const std::string& token) {
   return is_refused ? status.error_code() : grpc::OK;
 }
 
+// A page of the admin listener, head and all.
+std::string admin_page(const std::string& path, const std::string& token) {
+  TcpClient client(gateway().admin());
+  std::string request = "GET " + path + " HTTP/1.1\r\nHost: x\r\n";
+  if (!token.empty()) request += "Authorization: Bearer " + token + "\r\n";
+  client.send(request + "\r\n");
+  return client.receive_all().value_or("");
+}
+
+// The calls of ListStreams with this status so far, as /metrics tells.
+int counted(const std::string& status) {
+  const std::string page = admin_page("/metrics", everybody().at("admin"));
+  const std::string series = fmt::format(
+      "tidegate_grpc_calls_total{{method=\"StreamService/ListStreams\",status=\"{}\"}} ", status);
+  const std::size_t at = page.find(series);
+  return at == std::string::npos ? 0 : std::stoi(page.substr(at + series.size()));
+}
+
 TEST(AccessTest, EveryMethodAsksEverybodyForTheRightToken) {
   const auto methods = all_methods();
   EXPECT_EQ(methods.size(), kRules.size());
@@ -146,6 +164,15 @@ TEST(AccessTest, EveryMethodAsksEverybodyForTheRightToken) {
       EXPECT_EQ(call(path, token), expected(rule->second, who)) << path << " by " << who;
     }
   }
+}
+
+TEST(AccessTest, CallsAreCountedByTheirStatus) {
+  const int good = counted("OK");
+  const int refused = counted("UNAUTHENTICATED");
+  const std::string path = "/tidegate.v1.StreamService/ListStreams";
+  for (const char* who : {"nobody", "expired", "reader"}) call(path, everybody().at(who));
+  EXPECT_EQ(counted("OK"), good + 1);
+  EXPECT_EQ(counted("UNAUTHENTICATED"), refused + 2);
 }
 
 TEST(AccessTest, TheCommandLineSendsItsToken) {
@@ -293,17 +320,13 @@ TEST(AccessTest, CursorsAreTheirOwners) {
 TEST(AccessTest, MetricsAreForAdministratorsAndProbesForAll) {
   for (const auto& [who, token] : everybody()) {
     SCOPED_TRACE(who);
-    const auto get = [&token = token](const std::string& path) {
-      TcpClient client(gateway().admin());
-      std::string request = "GET " + path + " HTTP/1.1\r\nHost: x\r\n";
-      if (!token.empty()) request += "Authorization: Bearer " + token + "\r\n";
-      client.send(request + "\r\n");
-      return client.receive_all().value_or("");
+    const auto status = [&token = token](const std::string& path) {
+      return admin_page(path, token).substr(9, 3);
     };
-    EXPECT_EQ(get("/livez").substr(9, 3), "200");
-    EXPECT_EQ(get("/readyz").substr(9, 3), "200");
+    EXPECT_EQ(status("/livez"), "200");
+    EXPECT_EQ(status("/readyz"), "200");
     const std::string wanted = who == "admin" ? "200" : is_known(who) ? "403" : "401";
-    EXPECT_EQ(get("/metrics").substr(9, 3), wanted);
+    EXPECT_EQ(status("/metrics"), wanted);
   }
 }
 
