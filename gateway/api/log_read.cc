@@ -126,7 +126,7 @@ Result<bool> LogRead::load_forward() {
   auto chunk = store_->reader().read(filter_, place_);
   if (!chunk) return std::move(chunk).error();
   if (chunk->examined <= place_) return no_progress(place_);
-  chunk_ = std::move(chunk).value();
+  take_chunk(*std::move(chunk));
   return true;
 }
 
@@ -134,8 +134,14 @@ Result<bool> LogRead::load_backward() {
   auto chunk = store_->reader().read_backward(filter_, place_);
   if (!chunk) return std::move(chunk).error();
   if (chunk->examined >= place_) return no_progress(place_);
-  chunk_ = std::move(chunk).value();
+  take_chunk(*std::move(chunk));
   return true;
+}
+
+void LogRead::take_chunk(ReadChunk chunk) {
+  chunk_ = std::move(chunk);
+  const SegmentRef& segment = chunk_->segment;
+  if (segment && segment->first() < store_->tail().first()) bytes_read_ += segment->bytes();
 }
 
 bool LogRead::take_forward(v1::ReadResponse& out) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "eventstore/base/result.h"
 #include "eventstore/event_store.h"
@@ -36,6 +37,9 @@ class LogRead {
   // Goes on with adding events to `out`. kTrimmed when the floor has overtaken the read, kDataLoss.
   Result<Step> step(v1::ReadResponse& out);
 
+  // Bytes of the log that steps have read below the tail since this was last asked.
+  std::size_t take_bytes_read() { return std::exchange(bytes_read_, 0); }
+
  private:
   LogRead() = default;
 
@@ -44,6 +48,7 @@ class LogRead {
   Result<Sequence> resolve(const StartPlace& place) const;
   Result<bool> load_forward();
   Result<bool> load_backward();
+  void take_chunk(ReadChunk chunk);
   // True when `out` is full or the limit is reached before the end of the chunk.
   bool take_forward(v1::ReadResponse& out);
   bool take_backward(v1::ReadResponse& out);
@@ -67,6 +72,7 @@ class LogRead {
   std::optional<ReadChunk> chunk_;
   std::uint64_t returned_ = 0;
   std::size_t out_bytes_ = 0;
+  std::size_t bytes_read_ = 0;
 };
 
 }  // namespace tidegate
