@@ -1,7 +1,10 @@
 // What one address, one subject and all together may have, as seen from outside.
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -195,26 +198,41 @@ TEST(LimitsTest, UnderTlsSoManyConnectionsAre) {
   EXPECT_TRUE(eventually(shakes_hands));
 }
 
-TEST(LimitsTest, APublisherHasAQuota) {
-  GatewayProcess gateway({.flags = with_issuer({"--limits-publish-events-per-second", "20"})});
-  const auto stub = v1::EventService::NewStub(
-      grpc::CreateChannel(gateway.grpc(), grpc::InsecureChannelCredentials()));
-  int last_id = 0;
-  grpc::Status last;
-  const auto publish = [&](const std::string& subject, int events) {
+// Publishes new events to one stream, each time with other ids.
+class QuotaPublisher {
+ public:
+  explicit QuotaPublisher(const GatewayProcess& gateway)
+      : stub_(v1::EventService::NewStub(
+            grpc::CreateChannel(gateway.grpc(), grpc::InsecureChannelCredentials()))) {}
+
+  grpc::Status publish(const std::string& subject, int events, std::size_t data_bytes = 0) {
     v1::PublishRequest request;
     for (int i = 0; i < events; ++i) {
       v1::NewEvent& added = *request.add_events();
       added.set_stream("a.b");
       v1::CloudEvent& event = *added.mutable_event();
-      event.set_id(fmt::format("{}", ++last_id));
+      event.set_id(fmt::format("{}", ++last_id_));
       event.set_source("test");
       event.set_type("t");
+      event.set_text_data('"' + std::string(data_bytes, 'x') + '"');
     }
     grpc::ClientContext context;
     context.AddMetadata("authorization", "Bearer " + issuer().token(subject, {}, {"a.>"}));
     v1::PublishResponse response;
-    last = stub->Publish(&context, request, &response);
+    return stub_->Publish(&context, request, &response);
+  }
+
+ private:
+  std::unique_ptr<v1::EventService::Stub> stub_;
+  int last_id_ = 0;
+};
+
+TEST(LimitsTest, APublisherHasAQuota) {
+  GatewayProcess gateway({.flags = with_issuer({"--limits-publish-events-per-second", "20"})});
+  QuotaPublisher publisher(gateway);
+  grpc::Status last;
+  const auto publish = [&](const std::string& subject, int events) {
+    last = publisher.publish(subject, events);
     return last.error_code();
   };
   // More than a second's worth passes once, and is paid for afterwards.
@@ -231,6 +249,46 @@ TEST(LimitsTest, APublisherHasAQuota) {
   EXPECT_TRUE(has_delay);
   EXPECT_EQ(publish("ben", 1), grpc::OK);
   EXPECT_TRUE(eventually([&] { return publish("ann", 1) == grpc::OK; }));
+}
+
+// Reads the events of a subscription from the start up to `last`, each in its place.
+void expect_every_event(WsClient& client, std::uint64_t last) {
+  std::uint64_t seen = 0;
+  while (seen < last) {
+    const auto message = client.read_message();
+    ASSERT_TRUE(message) << "after event " << seen;
+    if (json_field(*message, "op") != "events") continue;
+    constexpr std::string_view kField = "\"sequence\":";
+    for (std::size_t at = 0; (at = message->find(kField, at)) != std::string::npos; ++at) {
+      ASSERT_EQ(std::stoull(message->substr(at + kField.size(), 20)), ++seen);
+    }
+  }
+}
+
+TEST(LimitsTest, AReplayIsNotFasterThanItsSubjectMayRead) {
+  constexpr int kRate = 1'000'000;
+  constexpr int kChunk = 1024;  // events that are read at once
+  constexpr int kDataBytes = 500;
+  GatewayProcess gateway(
+      {.flags = with_issuer({"--limits-replay-bytes-per-second", std::to_string(kRate)})});
+  QuotaPublisher publisher(gateway);
+  for (int i = 0; i < 6 * kChunk; i += kChunk / 2) {
+    const grpc::Status published = publisher.publish("ann", kChunk / 2, kDataBytes);
+    ASSERT_TRUE(published.ok()) << published.error_message();
+  }
+  // Afterwards none of them is in memory.
+  EXPECT_EQ(gateway.terminate(), 0);
+  gateway.start();
+  const auto begun = std::chrono::steady_clock::now();
+  Attempt ann = attempt(gateway, {{"Authorization", "Bearer " + issuer().token("ann", {"a.>"})}});
+  ASSERT_EQ(ann.status, 101);
+  ann.client->expect("welcome");
+  ann.client->send_text(R"({"op":"subscribe","id":"s","streams":["a.>"],"from":"start"})");
+  ann.client->expect("subscribed");
+  expect_every_event(*ann.client, 6 * kChunk);
+  const auto took = std::chrono::steady_clock::now() - begun;
+  // A second's worth may come at once. The last chunk comes when those before it are paid for.
+  EXPECT_GE(took, std::chrono::milliseconds((5LL * kChunk * kDataBytes - kRate) * 1000 / kRate));
 }
 
 TEST(LimitsTest, NearTheCeilingOfMemoryNobodyNewIsTaken) {
