@@ -93,34 +93,67 @@ TEST(TlsTest, EveryListenerSpeaksIt) {
   EXPECT_EQ(gateway.terminate(), 0);
 }
 
-TEST(TlsTest, CarriesAnyAmountToAReaderThatTakesItsTime) {
-  const CertificateAuthority ca;
-  GatewayProcess gateway({.flags = tls_flags(ca.issue("server"))});
-  constexpr int kBatches = 24;
-  constexpr int kEvents = 100;
-  const auto grpc_channel = channel(gateway.grpc(), ca.file());
-  for (int i = 0; i < kBatches; ++i) {
+// Subscribes to so many events as sockets do not hold, and does not read them.
+constexpr int kManyEvents = 2400;
+WsClient subscribe_to_much(const GatewayProcess& gateway, const std::string& ca_file) {
+  constexpr int kBatchEvents = 100;
+  const auto grpc_channel = channel(gateway.grpc(), ca_file);
+  for (int i = 0; i < kManyEvents / kBatchEvents; ++i) {
     const std::string stream = fmt::format("big.{}", i);
-    ASSERT_TRUE(publish(grpc_channel, stream, "", kEvents, 5000 + 100 * i).ok());
+    EXPECT_TRUE(publish(grpc_channel, stream, "", kBatchEvents, 5000 + 100 * i).ok());
   }
-  WsClient client = WsClient::connect(gateway.http(), {.ca_file = ca.file()});
+  WsClient client = WsClient::connect(gateway.http(), {.ca_file = ca_file});
   client.expect("welcome");
   client.send_text(R"({"op":"subscribe","id":"s","streams":["big.>"],"after":0})");
   client.expect("subscribed");
+  return client;
+}
+
+TEST(TlsTest, CarriesAnyAmountToAReaderThatTakesItsTime) {
+  const CertificateAuthority ca;
+  GatewayProcess gateway({.flags = tls_flags(ca.issue("server"))});
+  WsClient client = subscribe_to_much(gateway, ca.file());
   // It does not read until the gateway cannot write any more.
   ASSERT_TRUE(eventually([&] {
     return http_get(gateway.admin(), "/metrics", ca.file())
                .body.find("tidegate_subscribers_behind 1") != std::string::npos;
   }));
   int seen = 0;
-  while (seen < kBatches * kEvents) {
+  while (seen < kManyEvents) {
     const auto message = client.read_message();
     ASSERT_TRUE(message) << "after " << seen << " events";
     if (json_field(*message, "op") != "events") continue;
     for (std::size_t at = 0; (at = message->find("\"revision\":", at)) != std::string::npos; ++at)
       ++seen;
   }
-  EXPECT_EQ(seen, kBatches * kEvents);
+  EXPECT_EQ(seen, kManyEvents);
+}
+
+TEST(TlsTest, WhoAsksForNewKeysAndDoesNotReadIsEnded) {
+  const CertificateAuthority ca;
+  // A message that comes a byte at a time: the gateway has something to read beside each request.
+  const std::string message =
+      make_frame(Opcode::kText, R"({"op":"ping","x":")" + std::string(60'000, 'x') + "\"}");
+  for (const bool with_data : {false, true}) {
+    SCOPED_TRACE(with_data ? "with data" : "alone");
+    GatewayProcess gateway({.flags = tls_flags(ca.issue("server"))});
+    WsClient client = subscribe_to_much(gateway, ca.file());
+    // Each answer is 27 bytes that the gateway has to keep.
+    constexpr std::size_t kFlood = 50'000;
+    std::size_t asked = 0;
+    while (asked < kFlood && client.socket().tls()->ask_for_new_keys()) {
+      if (with_data && !client.send_raw({&message[asked % message.size()], 1})) break;
+      ++asked;
+    }
+    EXPECT_LT(asked, kFlood);
+    EXPECT_TRUE(eventually([&] {
+      return http_get(gateway.admin(), "/metrics", ca.file())
+                 .body.find("tidegate_subscriptions 0") != std::string::npos;
+    }));
+    WsClient other = WsClient::connect(gateway.http(), {.ca_file = ca.file()});
+    EXPECT_NE(other.expect("welcome"), "");
+    EXPECT_TRUE(gateway.is_alive());
+  }
 }
 
 TEST(TlsTest, RefusesPlainTextAndOldVersions) {

@@ -49,7 +49,7 @@ class TcpClient {
   int fd() const { return fd_; }
   // From here on under TLS, with the certificates of this CA; false when the handshake fails.
   bool start_tls(const std::string& ca_file);
-  const TlsClient* tls() const { return tls_.get(); }
+  TlsClient* tls() const { return tls_.get(); }
 
   // False when the peer has gone, or does not take the bytes in time.
   bool send(std::string_view bytes, Milliseconds time = kPatience);

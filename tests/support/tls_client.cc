@@ -78,6 +78,16 @@ bool TlsClient::send(std::string_view bytes, Milliseconds time) {
   return true;
 }
 
+bool TlsClient::ask_for_new_keys(Milliseconds time) {
+  const Deadline deadline(time);
+  if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_REQUESTED) != 1) return false;
+  int result = 0;
+  while ((result = SSL_do_handshake(ssl_.get())) != 1) {
+    if (!wait(result, deadline)) return false;
+  }
+  return true;
+}
+
 std::optional<std::string> TlsClient::receive(Milliseconds time) {
   const Deadline deadline(time);
   std::string bytes(64 << 10, '\0');

@@ -30,6 +30,9 @@ class TlsClient {
   std::string server_serial() const;
 
   bool send(std::string_view bytes, Milliseconds time = kPatience);
+  // Asks the peer for new keys, which it must answer (TLS 1.3); false when it has gone, or does not
+  // take the request in time.
+  bool ask_for_new_keys(Milliseconds time = kPatience);
   // As TcpClient::receive.
   std::optional<std::string> receive(Milliseconds time = kPatience);
 
