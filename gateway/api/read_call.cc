@@ -1,5 +1,6 @@
 #include "gateway/api/read_call.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -15,6 +16,9 @@
 
 namespace tidegate {
 namespace {
+
+// Within this long a read that waits ends with its token.
+constexpr std::int64_t kWaitMs = 500;
 
 gpr_timespec after_ms(std::int64_t ms) {
   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
@@ -61,14 +65,27 @@ class ReadCall final : public grpc::ServerWriteReactor<v1::ReadResponse> {
       // A new one each time: the callback of the one before may not have returned yet.
       wait.alarm = std::make_unique<grpc::Alarm>();
       // Under the lock, so that OnCancel finds it set; it is called on another thread.
-      wait.alarm->Set(after_ms(wait.is_cancelled ? 0 : wait_ms),
+      wait.alarm->Set(after_ms(wait.is_cancelled ? 0 : std::min(wait_ms, kWaitMs)),
                       [this](bool /*is_over*/) { on_waited(); });
     });
   }
 
   // Asks under the lock, which `go_on` may still hold: without it the call could end, and this
   // object with it, before that has let go.
-  void on_waited() { is_cancelled() ? Finish(grpc::Status::CANCELLED) : post_step(); }
+  void on_waited() {
+    if (!has_ended()) go_on();
+  }
+
+  // Whether the call must end, and has: it was cancelled, or its token is no longer good.
+  bool has_ended() {
+    if (is_cancelled()) {
+      Finish(grpc::Status::CANCELLED);
+      return true;
+    }
+    const Status good = check_still_good(state_.authority, *principal_);
+    if (!good) Finish(to_grpc_status(good.error()));
+    return !good;
+  }
 
   bool is_cancelled() const {
     return wait_.with([](const Wait& wait) { return wait.is_cancelled; });
@@ -79,10 +96,7 @@ class ReadCall final : public grpc::ServerWriteReactor<v1::ReadResponse> {
   }
 
   void step() {
-    if (is_cancelled()) {
-      Finish(grpc::Status::CANCELLED);
-      return;
-    }
+    if (has_ended()) return;
     if (!has_begun_) {
       if (const Status begun = read_.begin(state_.store); !begun) {
         Finish(to_grpc_status(begun.error()));

@@ -91,6 +91,17 @@ TEST_F(ReadBudgetTest, AWaitingReadEndsWhenItIsCancelled) {
   waiting->Finish();
 }
 
+TEST_F(ReadBudgetTest, AWaitingReadEndsWithItsToken) {
+  grpc::ClientContext context;
+  const Reader waiting = begin_waiting(context);
+  authority_.revoke("slow");
+  v1::ReadResponse message;
+  int events = 0;
+  while (waiting->Read(&message)) events += message.events_size();
+  EXPECT_LT(events, 1024);
+  EXPECT_EQ(failure_of(waiting->Finish()).reason, "forbidden");
+}
+
 TEST_F(ReadBudgetTest, AWaitingReadEndsWithTheServer) {
   grpc::ClientContext context;
   const Reader waiting = begin_waiting(context);
