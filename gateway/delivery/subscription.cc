@@ -227,8 +227,8 @@ void Subscription::begin_read() {
 
 // Few at first, so that the first events come soon, and no more than the peer may be sent.
 std::size_t Subscription::next_look_ups() {
-  constexpr std::size_t kFirstLookUps = 16;
-  constexpr std::uint32_t kDoublings = 4;
+  constexpr std::size_t kFirstLookUps = 2;
+  constexpr std::uint32_t kDoublings = 7;
   std::size_t look_ups = kFirstLookUps << std::min(reads_here_, kDoublings);
   static_assert(kFirstLookUps << kDoublings == Reader::kLookUpsMax);
   reads_here_ = std::min(reads_here_ + 1, kDoublings);
