@@ -144,15 +144,19 @@ struct LogDirectory::Impl {
     return status;
   }
 
-  // A link, but of a write-ahead log that RocksDB would not get through a copy that it does. Its
-  // options bound the size of one (max_total_wal_size).
+  // A link, but of a write-ahead log or a MANIFEST that RocksDB would not get through a copy that
+  // it does. Its options bound the size of either (max_total_wal_size, max_manifest_file_size).
   rocksdb::IOStatus link_or_mend(const std::string& from, const std::string& to) const {
-    std::string bytes;
     const bool is_log = from.ends_with(".log");
-    if (is_log && rocksdb::ReadFileToString(fs.get(), from, &bytes).ok()) {
-      const auto damaged = damaged_parts(bytes);
+    const bool is_manifest =
+        std::filesystem::path(from).filename().string().starts_with("MANIFEST-");
+    std::string bytes;
+    if ((is_log || is_manifest) && rocksdb::ReadFileToString(fs.get(), from, &bytes).ok()) {
+      const auto damaged = is_log ? damaged_parts(bytes) : std::vector<ByteRange>();
       for (const auto& [begin, end] : damaged) std::fill(&bytes[begin], &bytes[end], '\0');
-      if (!damaged.empty()) return write_file(to, bytes);
+      const auto torn = is_manifest ? torn_tail(bytes) : std::nullopt;
+      if (torn) bytes.resize(*torn);
+      if (!damaged.empty() || torn) return write_file(to, bytes);
     }
     return fs->LinkFile(from, to, {}, nullptr);
   }
@@ -386,6 +390,18 @@ void LogDirectory::keep_write_ahead_logs() const {
     log(LogLevel::kWarn, "the write-ahead logs could not be kept aside",
         {{"error", status.ToString()}});
   }
+}
+
+std::optional<OpenError> LogDirectory::cut_manifest(const TornManifest& torn) const {
+  // A name of RocksDB's own temporary files: it removes one that a kill leaves behind.
+  const std::string aside = db_path() + "/000000.dbtmp";
+  auto status = impl_->write_file(aside, torn.sound);
+  if (status.ok()) status = impl_->fs->RenameFile(aside, torn.path, {}, nullptr);
+  if (status.ok()) status = impl_->sync_dir(db_path());
+  if (!status.ok()) return io_error("replace", torn.path, status);
+  log(LogLevel::kWarn, "a power cut tore the end of RocksDB's MANIFEST, which was not synced: cut",
+      {{"file", torn.path}, {"bytes_kept", torn.sound.size()}, {"bytes_cut", torn.torn_bytes}});
+  return std::nullopt;
 }
 
 }  // namespace tidegate

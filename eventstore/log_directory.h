@@ -9,6 +9,7 @@
 
 #include "eventstore/event_store.h"
 #include "eventstore/head_file.h"
+#include "eventstore/manifest_tail.h"
 
 namespace tidegate {
 
@@ -62,7 +63,7 @@ class LogDirectory {
   // comes before the others, finishes what was begun and removes what is left of others.
   std::optional<OpenError> settle_replacement() const;
   // db/ by hard links: what a handle on it changes does not change db/. Of damaged write-ahead logs
-  // copies without what is damaged.
+  // and torn MANIFESTs copies without what is damaged.
   std::optional<OpenError> link_db() const;
   std::string links_path() const;
   std::string copy_path() const;
@@ -73,6 +74,9 @@ class LogDirectory {
   // Links the write-ahead logs aside, so that an open that cuts them loses no evidence. Failures
   // are logged.
   void keep_write_ahead_logs() const;
+  // Replaces a MANIFEST by what is sound of it; a kill leaves the one or the other. Nobody may have
+  // the database open.
+  std::optional<OpenError> cut_manifest(const TornManifest& torn) const;
 
  private:
   struct Impl;

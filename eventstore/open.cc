@@ -4,6 +4,7 @@
 
 #include "eventstore/base/log.h"
 #include "eventstore/keys.h"
+#include "eventstore/manifest_tail.h"
 #include "eventstore/record.h"
 
 namespace tidegate {
@@ -31,10 +32,10 @@ struct Readable {
   LogEnd end;
 };
 
-Result<Readable> read_storage(const LogDirectory& directory, const StoreOptions& options,
-                              Storage::Mode mode) {
+Result<Readable> read_storage(const LogDirectory& directory, Storage::Mode mode,
+                              const std::shared_ptr<rocksdb::FileSystem>& file_system) {
   Readable readable;
-  auto storage = Storage::open(directory.db_path(), mode, options.file_system);
+  auto storage = Storage::open(directory.db_path(), mode, file_system);
   if (!storage) return std::move(storage).error();
   readable.storage = *std::move(storage);
   auto history = History::read(*readable.storage);
@@ -109,6 +110,7 @@ std::string missing_of(const Readable& readable, const HeadMark& mark) {
 struct Probed {
   std::unique_ptr<LogDirectory> directory;
   HeadMark mark;
+  std::optional<TornManifest> torn;
   std::optional<Readable> readable;
 };
 
@@ -126,7 +128,10 @@ std::variant<Probed, OpenError> probe(const StoreOptions& options, bool create) 
   auto mark = HeadFile::read(*probed.directory->file_system(), probed.directory->head_path());
   if (!mark) return cannot_read(options, mark.error());
   probed.mark = *mark;
-  auto readable = read_storage(*probed.directory, options, Storage::Mode::kReadOnly);
+  probed.torn = find_torn_manifest(*probed.directory->file_system(), probed.directory->db_path());
+  auto view = options.file_system;
+  if (probed.torn) view = view_without_tail(probed.directory->file_system(), *probed.torn);
+  auto readable = read_storage(*probed.directory, Storage::Mode::kReadOnly, view);
   if (!readable) return cannot_read(options, readable.error());
   const std::string missing = missing_of(*readable, *mark);
   if (!missing.empty()) return refuse(options, missing);
@@ -170,8 +175,11 @@ std::variant<OpenedLog, OpenError> open_log(const StoreOptions& options, std::in
     probed.readable.reset();  // the probe's handle is closed before the next one opens
     probed.directory->remove_replaced();
     probed.directory->keep_write_ahead_logs();
+    if (probed.torn) {
+      if (auto error = probed.directory->cut_manifest(*probed.torn)) return *std::move(error);
+    }
   }
-  auto readable = read_storage(*probed.directory, options, Storage::Mode::kReadWrite);
+  auto readable = read_storage(*probed.directory, Storage::Mode::kReadWrite, options.file_system);
   if (!readable) return cannot_read(options, readable.error());
   const std::string missing = missing_of(*readable, probed.mark);
   if (!missing.empty()) return refuse(options, missing);

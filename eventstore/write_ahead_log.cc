@@ -1,20 +1,11 @@
 #include "eventstore/write_ahead_log.h"
 
 #include <algorithm>
-#include <cstdint>
-#include <optional>
 
 #include <boost/crc.hpp>
 
 namespace tidegate {
 namespace {
-
-constexpr std::size_t kBlockBytes = 32 << 10;
-// Masked CRC-32C of the type and the payload, 2 bytes of payload size, the type.
-constexpr std::size_t kHeaderBytes = 7;
-enum PieceType : std::uint8_t { kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
-
-using Crc32c = boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true>;
 
 std::uint32_t little_endian(std::string_view bytes) {
   std::uint32_t value = 0;
@@ -23,27 +14,30 @@ std::uint32_t little_endian(std::string_view bytes) {
   return value;
 }
 
-struct Piece {
-  std::uint8_t type = 0;
-  std::size_t bytes = 0;
-};
+}  // namespace
 
-// The piece that the rest of a block begins with; nothing when it is not a sound one.
-std::optional<Piece> piece_of(std::string_view block) {
-  if (block.size() < kHeaderBytes) return std::nullopt;
-  const Piece piece{static_cast<std::uint8_t>(block[6]),
-                    kHeaderBytes + little_endian(block.substr(4, 2))};
-  if (piece.type < kFull || piece.type > kLast || piece.bytes > block.size()) return std::nullopt;
-  Crc32c crc;
-  crc.process_bytes(block.data() + 6, piece.bytes - 6);
-  const std::uint32_t sum = crc.checksum();
+std::uint32_t crc32c(std::string_view bytes) {
+  boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> crc;
+  crc.process_bytes(bytes.data(), bytes.size());
+  return crc.checksum();
+}
+
+LogPiece claimed_piece(std::string_view block) {
+  return {static_cast<std::uint8_t>(block[6]),
+          kPieceHeaderBytes + little_endian(block.substr(4, 2))};
+}
+
+std::optional<LogPiece> sound_piece(std::string_view block) {
+  if (block.size() < kPieceHeaderBytes) return std::nullopt;
+  const LogPiece piece = claimed_piece(block);
+  if (piece.type < kFullPiece || piece.type > kLastPiece || piece.bytes > block.size())
+    return std::nullopt;
+  const std::uint32_t sum = crc32c(block.substr(6, piece.bytes - 6));
   // Masked, because a checksum over checksums is weak (LevelDB's util/crc32c.h).
   const std::uint32_t masked = (sum >> 15 | sum << 17) + 0xA282EAD8;
   if (little_endian(block.substr(0, 4)) != masked) return std::nullopt;
   return piece;
 }
-
-}  // namespace
 
 std::vector<ByteRange> damaged_parts(std::string_view log) {
   constexpr std::size_t kNone = std::string_view::npos;
@@ -51,24 +45,23 @@ std::vector<ByteRange> damaged_parts(std::string_view log) {
   std::size_t torn = kNone;  // where the record begins whose end has not come yet
   std::size_t at = 0;
   while (at < log.size()) {
-    const std::size_t block_end = std::min(log.size(), at - at % kBlockBytes + kBlockBytes);
-    // A block that has no room for another header ends with zeros.
-    const bool is_trailer = block_end % kBlockBytes == 0 && block_end - at < kHeaderBytes;
+    const std::size_t block_end = std::min(log.size(), at - at % kLogBlockBytes + kLogBlockBytes);
+    const bool is_trailer = block_end % kLogBlockBytes == 0 && block_end - at < kPieceHeaderBytes;
     if (is_trailer) {
       at = block_end;
       continue;
     }
-    const auto piece = piece_of(log.substr(at, block_end - at));
+    const auto piece = sound_piece(log.substr(at, block_end - at));
     if (!piece) {
       parts.push_back({std::min(torn, at), block_end});
       torn = kNone;
       at = block_end;
       continue;
     }
-    const bool begins = piece->type == kFull || piece->type == kFirst;
+    const bool begins = piece->type == kFullPiece || piece->type == kFirstPiece;
     if (begins && torn != kNone) parts.push_back({torn, at});
-    if (begins || piece->type == kLast) torn = kNone;
-    if (piece->type == kFirst) torn = at;
+    if (begins || piece->type == kLastPiece) torn = kNone;
+    if (piece->type == kFirstPiece) torn = at;
     at += piece->bytes;
   }
   return parts;
