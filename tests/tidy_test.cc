@@ -64,6 +64,18 @@ TEST(TidyTest, ClassesSayWhichThreadMayUseThem) {
   check_all_files(missing_thread_line);
 }
 
+TEST(TidyTest, EveryTestIsInAProgram) {
+  std::string lists;
+  for (const auto& entry : fs::recursive_directory_iterator(root() / "tests")) {
+    if (entry.path().filename() == "CMakeLists.txt") lists += read(entry.path());
+  }
+  for (const SourceFile& file : source_files()) {
+    if (!file.path.starts_with("tests/") || !file.path.ends_with("_test.cc")) continue;
+    EXPECT_FALSE(positions_of_word(lists, fs::path(file.path).stem().string()).empty())
+        << file.path << " is in no CMakeLists.txt";
+  }
+}
+
 TEST(TidyTest, WayOfAnEventNamesWhatExists) {
   const std::string document = "docs/architecture.md";
   if (!fs::exists(root() / document)) GTEST_SKIP() << document << " does not exist";

@@ -114,6 +114,7 @@ inline const std::vector<LibraryRule>& library_rules() {
       {"gRPC", {"grpc/", "grpcpp/"}, {"gateway/api/", "tools/", "tests/"}},
       {"RocksDB", {"rocksdb/"}, {"eventstore/", "tests/"}},
       {"libcurl", {"curl/"}, {"gateway/auth/"}},
+      {"Lua", {"lua", "lauxlib.h", "lualib.h"}, {"projections/lua_"}},
   };
   return kRules;
 }
