@@ -177,6 +177,7 @@ std::variant<Ground, OpenError> copy_to(const LogDirectory& directory, const Sto
   }
   loss.cursors_lost = !copied->all_cursors;
   loss.streams_lost = !copied->all_streams;
+  loss.projections_lost = !copied->all_definitions;
   return Ground{*std::move(made), directory.copy_path()};
 }
 
@@ -276,7 +277,8 @@ std::variant<AcceptedLoss, OpenError> accept_loss(StoreOptions options) {
        {"acknowledged_head", loss.acknowledged_head},
        {"cursors_moved", loss.cursors_moved},
        {"cursors_lost", loss.cursors_lost},
-       {"streams_lost", loss.streams_lost}});
+       {"streams_lost", loss.streams_lost},
+       {"projections_lost", loss.projections_lost}});
   return loss;
 }
 

@@ -80,6 +80,7 @@ Status fill_dedupe(const Storage& storage, const History& history, const Head& h
 struct EventStore::Parts {
   StoreOptions options;
   OpenedLog log;
+  DerivedRows derived_rows;
   DiskSpace disk_space;
   Tail tail;
   ChunkCache chunks;
@@ -105,6 +106,7 @@ struct EventStore::Parts {
   Parts(StoreOptions store_options, OpenedLog opened)
       : options(std::move(store_options)),
         log(std::move(opened)),
+        derived_rows(*log.storage),
         disk_space({options.dir, options.disk_soft_bytes, options.disk_hard_bytes,
                     options.file_system ? 0 : options.ballast_bytes,
                     [this](const std::string&) { return free_bytes_of(options); }}),
@@ -320,6 +322,9 @@ const Reader& EventStore::reader() const {
 Cursors& EventStore::cursors() {
   return parts_->cursors;
 }
+DerivedRows& EventStore::derived_rows() {
+  return parts_->derived_rows;
+}
 LogId EventStore::log_id() const {
   return parts_->log.history->log_id();
 }
@@ -402,7 +407,10 @@ Result<Sequence> EventStore::trim(Sequence before) {
   wait_for_index();
   auto flushed = parts_->flush_index();
   if (!flushed) return std::move(flushed).error();
-  Floor next{std::min(wanted, parts_->index.flushed() + 1), 0, 0};
+  // So must the rows that the events are folded into.
+  auto rows = parts_->derived_rows.floor_max();
+  if (!rows) return std::move(rows).error();
+  Floor next{std::min({wanted, parts_->index.flushed() + 1, *rows}), 0, 0};
   if (next.sequence <= current) return current;
   auto value = parts_->log.storage->get(Family::kLog, log_key(next.sequence - 1));
   if (!value) return std::move(value).error();

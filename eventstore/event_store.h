@@ -13,6 +13,7 @@
 #include "eventstore/base/clock.h"
 #include "eventstore/base/result.h"
 #include "eventstore/cursors.h"
+#include "eventstore/derived_rows.h"
 #include "eventstore/filter.h"
 #include "eventstore/history.h"
 #include "eventstore/reader.h"
@@ -142,6 +143,8 @@ class EventStore {
   const Tail& tail() const;
   const Reader& reader() const;
   Cursors& cursors();
+  // For the engine of projections, which must end before the store does.
+  DerivedRows& derived_rows();
   LogId log_id() const;
   Sequence floor() const;
 
@@ -153,8 +156,8 @@ class EventStore {
   Result<StreamInfo> stream_info(std::string_view name) const;  // kNotFound
   Result<std::vector<StreamInfo>> list_streams(std::string_view prefix, std::string_view after_name,
                                                std::size_t limit) const;
-  // `before` becomes the floor, as far as the flushed index allows; returns the floor that holds
-  // afterwards.
+  // `before` becomes the floor, as far as the flushed index and the flushed rows of projections
+  // allow; returns the floor that holds afterwards.
   Result<Sequence> trim(Sequence before);
   // Reads everything; `progress` is called now and then and returns false to stop.
   Result<VerifyReport> verify(const std::function<bool(const VerifyProgress&)>& progress) const;
@@ -183,6 +186,8 @@ struct AcceptedLoss {
   bool cursors_lost = false;
   // The same of streams whose events are all trimmed: their revisions begin anew.
   bool streams_lost = false;
+  // The same of definitions of projections. Rows are folded anew and never lost.
+  bool projections_lost = false;
 };
 std::variant<AcceptedLoss, EventStore::OpenError> accept_loss(StoreOptions options);
 

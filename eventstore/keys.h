@@ -69,6 +69,11 @@ inline std::string_view cursor_name(std::string_view key) {
   return key.substr(key.find('\0') + 1);
 }
 
+// `projections`: what begins with this byte is derived from the log, and made again when it is
+// lost. The rest is definitions, which nothing else tells. projections/row_keys.h has the keys
+// themselves.
+inline constexpr char kDerivedKind = 'f';
+
 // `meta`.
 inline constexpr std::string_view kLineageKey = "lineage";
 inline constexpr std::string_view kFloorKey = "floor";

@@ -54,6 +54,9 @@ class Copy {
     auto streams = copy_index();
     if (!streams) return std::move(streams).error();
     salvaged.all_streams = *streams;
+    auto definitions = copy_definitions();
+    if (!definitions) return std::move(definitions).error();
+    salvaged.all_definitions = *definitions;
     auto written = write();
     if (!written) return std::move(written).error();
     return salvaged;
@@ -94,6 +97,20 @@ class Copy {
     });
     if (!all) return all;
     return *all && sound;
+  }
+
+  // What lies on both sides of the derived rows.
+  Result<bool> copy_definitions() {
+    const VisitRow copy = [this](std::string_view key, std::string_view value) {
+      return put(Family::kProjections, key, value);
+    };
+    const Storage::Range before{.upper = std::string(1, kDerivedKind)};
+    const Storage::Range behind{.lower = std::string(1, kDerivedKind + 1)};
+    auto all_before = visit_readable(from_, Family::kProjections, before, copy);
+    if (!all_before) return all_before;
+    auto all_behind = visit_readable(from_, Family::kProjections, behind, copy);
+    if (!all_behind) return all_behind;
+    return *all_before && *all_behind;
   }
 
   Result<bool> copy_index() {

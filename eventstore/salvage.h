@@ -25,12 +25,15 @@ struct Salvaged {
   bool all_cursors = true;
   // False when revisions of streams without events above the floor may be forgotten.
   bool all_streams = true;
+  // Of projections; their rows are never copied.
+  bool all_definitions = true;
 };
 
 // Copies what can be read to the empty storage `to`: the events up to the first one that cannot,
-// cursors, the index, and `history`. An index that is damaged is left out, but for what cannot be
-// derived anew: what it says of streams below the floor. `has_room` is asked before every few
-// megabytes; its error ends the copying. Not durable before the next synced write to `to`.
+// cursors, the index, definitions of projections, and `history`. An index that is damaged is left
+// out, but for what cannot be derived anew: what it says of streams below the floor. So are the
+// rows of projections, which might have holes. `has_room` is asked before every few megabytes; its
+// error ends the copying. Not durable before the next synced write to `to`.
 Result<Salvaged> copy_readable(const Storage& from, const History& history, Storage& to,
                                const std::function<Status()>& has_room);
 

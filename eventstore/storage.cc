@@ -108,6 +108,20 @@ rocksdb::ColumnFamilyOptions index_options(const std::shared_ptr<rocksdb::Cache>
   return options;
 }
 
+// Rows are changed over and over: the more of that happens in memory, the less is written.
+rocksdb::ColumnFamilyOptions rows_options(const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions options = family_options();
+  options.write_buffer_size = 32 * kMiB;
+  // Storage::make_room stays clear of this number, so that only half of them are ever in use.
+  options.max_write_buffer_number = 6;
+  // Most look-ups of a row that is new end at the filter.
+  options.table_factory.reset(NewBlockBasedTableFactory(table_options(8 << 10, true, cache)));
+  return options;
+}
+
+// Memtables of a family that wait for their flush before its writers have to wait.
+constexpr std::uint64_t kUnflushedMemtablesMax = 2;
+
 rocksdb::ColumnFamilyOptions small_options(const std::shared_ptr<rocksdb::Cache>& cache) {
   rocksdb::ColumnFamilyOptions options = family_options();
   options.write_buffer_size = 4 * kMiB;
@@ -164,6 +178,7 @@ struct Storage::Impl {
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;  // families, then "default"
   std::function<void(const Error&)> write_failed;
+  std::atomic<bool> has_failed{false};
 
   rocksdb::ColumnFamilyHandle* handle(Family family) const {
     return handles[static_cast<std::size_t>(family)];
@@ -196,6 +211,12 @@ void StorageBatch::put(Family family, std::string_view key, std::string_view val
 
 void StorageBatch::remove(Family family, std::string_view key) {
   const auto status = impl_->batch.Delete(impl_->storage.handle(family), slice(key));
+  TG_CHECK(status.ok(), status.ToString());
+}
+
+void StorageBatch::remove_range(Family family, std::string_view lower, std::string_view upper) {
+  const auto status =
+      impl_->batch.DeleteRange(impl_->storage.handle(family), slice(lower), slice(upper));
   TG_CHECK(status.ok(), status.ToString());
 }
 
@@ -252,6 +273,8 @@ Status StorageIterator::status() const {
 Storage::Storage(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Storage::~Storage() {
+  // RocksDB cannot flush again what a failed flush has begun with.
+  if (impl_->has_failed) impl_->db->SetDBOptions({{"avoid_flush_during_shutdown", "true"}});
   for (auto* handle : impl_->handles) {
     const auto status = impl_->db->DestroyColumnFamilyHandle(handle);
     TG_CHECK(status.ok(), status.ToString());
@@ -271,7 +294,7 @@ Result<std::unique_ptr<Storage>> Storage::open(const std::string& dir, Mode mode
       {kFamilyNames[0], log_options(impl->cache)},
       {kFamilyNames[1], index_options(impl->cache, &impl->trimmed_runs)},
       {kFamilyNames[2], small_options(impl->cache)},
-      {kFamilyNames[3], small_options(impl->cache)},
+      {kFamilyNames[3], rows_options(impl->cache)},
       {kFamilyNames[4], small_options(impl->cache)},
       {rocksdb::kDefaultColumnFamilyName, small_options(impl->cache)},  // RocksDB insists; empty
   };
@@ -293,7 +316,10 @@ void Storage::on_write_failed(std::function<void(const Error&)> failed) {
 }
 
 Status Storage::written(Status status) const {
-  if (!status && impl_->write_failed) impl_->write_failed(status.error());
+  if (!status) {
+    impl_->has_failed = true;
+    if (impl_->write_failed) impl_->write_failed(status.error());
+  }
   return status;
 }
 
@@ -315,7 +341,16 @@ Status Storage::write_unlogged(StorageBatch& batch) {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
   return written(
-      to_status(impl_->db->Write(options, &batch.impl_->batch), "cannot write the index"));
+      to_status(impl_->db->Write(options, &batch.impl_->batch), "cannot write derived rows"));
+}
+
+Status Storage::make_room(Family family) {
+  std::uint64_t unflushed = 0;
+  const bool is_known = impl_->db->GetIntProperty(
+      impl_->handle(family), rocksdb::DB::Properties::kNumImmutableMemTable, &unflushed);
+  if (!is_known || unflushed < kUnflushedMemtablesMax) return {};
+  // Waits until everything of the family is on disk.
+  return flush(family);
 }
 
 Result<std::optional<std::string>> Storage::get(Family family, std::string_view key) const {
@@ -346,7 +381,8 @@ std::unique_ptr<StorageIterator> Storage::iterate(Family family, Range range) co
 }
 
 Status Storage::flush(Family family) {
-  return to_status(impl_->db->Flush({}, impl_->handle(family)), "cannot flush");
+  if (impl_->has_failed) return Error{Code::kUnavailable, "cannot flush: the disk has failed"};
+  return written(to_status(impl_->db->Flush({}, impl_->handle(family)), "cannot flush"));
 }
 
 Status Storage::delete_log_below(Sequence floor) {

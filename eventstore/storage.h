@@ -34,6 +34,8 @@ class StorageBatch {
 
   void put(Family family, std::string_view key, std::string_view value);
   void remove(Family family, std::string_view key);
+  // Removes every key in [lower, upper).
+  void remove_range(Family family, std::string_view lower, std::string_view upper);
   // Removes every key from `first` on.
   void remove_above(Family family, std::string_view first);
   void clear();
@@ -76,10 +78,10 @@ class StorageIterator {
 // The RocksDB handle: its options with their reasons (storage.cc), and nothing of what the bytes
 // mean.
 //
-// Several threads write: the appender, upkeep (the index), and the read threads (cursors that are
-// sought or removed, the floor). RocksDB takes one batch at a time; who must not get between two
-// batches of another has a lock of its own (Cursors::write_turn, one trim at a time).
-// Thread: any (internally synchronised).
+// Several threads write: the appender, upkeep (the index), the read threads (cursors that are
+// sought or removed, the floor), and who derives rows. RocksDB takes one batch at a time; who must
+// not get between two batches of another has a lock of its own (Cursors::write_turn, one trim at a
+// time). Thread: any (internally synchronised).
 class Storage {
  public:
   // kSalvage reads what it can: it goes on behind damage in the write-ahead log, so that the caller
@@ -106,9 +108,13 @@ class Storage {
   // it; a power loss may, until `sync` or a later write_synced makes it durable.
   Status write_unsynced(StorageBatch& batch);
   Status sync();
-  // Past the write-ahead log: lost in a crash since the last `flush` of the family, as a prefix.
-  // For `index` only.
+  // Past the write-ahead log: of what was written since the last `flush` of the family a crash
+  // leaves a prefix. For `index` and the rows of `projections` only, which are derived from the
+  // log.
   Status write_unlogged(StorageBatch& batch);
+  // Returns when a few more batches into the family can stall no writer. RocksDB stops the writers
+  // of all families, the appender too, while one of them has too much memory that is not flushed.
+  Status make_room(Family family);
 
   Result<std::optional<std::string>> get(Family family, std::string_view key) const;
   struct Range {

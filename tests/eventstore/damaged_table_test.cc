@@ -278,6 +278,74 @@ TEST_F(DamagedTableTest, CursorsBesideADamagedBlockAreKept) {
   EXPECT_LT(cursors->size(), static_cast<std::size_t>(kCursors));
 }
 
+// A definition, and rows that fill several blocks of a table.
+class DamagedRowsTest : public DamagedTableTest {
+ protected:
+  void write_with_rows() {
+    write();
+    std::mt19937_64 random(9);
+    DerivedRows& rows = store().derived_rows();
+    DerivedRows::Batch definition(rows);
+    definition.put("d-departures", "streams = [...]");
+    definition.put("n", "7");
+    ASSERT_TRUE(rows.write_durable(definition));
+    for (int i = 0; i < 200; ++i) {
+      DerivedRows::Batch batch(rows);
+      batch.put(fmt::format("f-{:03}", i), noise(random, 1000));
+      ASSERT_TRUE(rows.write(batch));
+    }
+    ASSERT_TRUE(rows.flush());
+    close();
+  }
+
+  void expect_definitions_without_rows() {
+    ASSERT_EQ(try_open(), 0) << open_error_;
+    Paths keys;
+    const auto left = store().derived_rows().iterate("", "");
+    for (left->seek_to_first(); left->is_valid(); left->next()) keys.emplace_back(left->key());
+    EXPECT_TRUE(left->status());
+    EXPECT_EQ(keys, (Paths{"d-departures", "n"}));
+    EXPECT_EQ(store().derived_rows().get("d-departures").value(), "streams = [...]");
+  }
+};
+
+TEST_F(DamagedRowsTest, DoNotKeepTheLogFromOpeningForADamagedBlock) {
+  write_with_rows();
+  const Paths tables = tables_of("projections");
+  ASSERT_FALSE(tables.empty());
+  flip(tables.back(), 0.5);
+  ASSERT_EQ(try_open(), 0) << open_error_;
+  EXPECT_EQ(read_log(store()).value(), written_);
+  const auto rows = store().derived_rows().iterate("", "");
+  for (rows->seek_to_first(); rows->is_valid(); rows->next()) {
+  }
+  const Status status = rows->status();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, Code::kDataLoss);
+  EXPECT_EQ(fill("s.1", 3), written_.size() + 3);
+}
+
+TEST_F(DamagedRowsTest, AreLeftOutWhenALossIsAcceptedAndNoEventIsLost) {
+  write_with_rows();
+  const Paths tables = tables_of("projections");
+  ASSERT_FALSE(tables.empty());
+  flip(tables.back(), 0.5);
+  const AcceptedLoss loss = accept();
+  EXPECT_EQ(loss.fork, written_.size());
+  EXPECT_FALSE(loss.projections_lost);
+  expect_definitions_without_rows();
+  expect_led_out(loss);
+}
+
+TEST_F(DamagedRowsTest, LeaveTheirDefinitionsToALogThatIsCopied) {
+  write_with_rows();
+  flip(tables_of("log")[1], 0.5);
+  const AcceptedLoss loss = accept();
+  EXPECT_FALSE(loss.projections_lost);
+  expect_definitions_without_rows();
+  expect_led_out(loss);
+}
+
 TEST_F(DamagedTableTest, WithoutItsMetaDataNothingCanBeDone) {
   write();
   close();
