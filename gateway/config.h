@@ -53,6 +53,10 @@ struct Config {
   std::uint64_t log_store_disk_hard_bytes = std::uint64_t{512} << 20;
   std::uint64_t log_store_ballast_bytes = std::uint64_t{64} << 20;
 
+  bool projections_enabled = true;
+  bool projections_built_in = false;
+  std::uint64_t projections_row_cache_bytes = std::uint64_t{64} << 20;
+
   std::uint64_t delivery_io_threads = 0;  // 0: one per core but one, 1 to 8
   std::uint64_t delivery_heartbeat_ms = 25'000;
   std::uint64_t delivery_pong_ms = 10'000;

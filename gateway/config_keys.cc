@@ -87,6 +87,14 @@ constexpr std::array kKeys = {
     ConfigKey{"log_store", "ballast_bytes", "--ballast", ValueKind::kBytes,
               &Config::log_store_ballast_bytes, 0, kNoMaximum,
               "file that is given up to close cleanly on a full disk; 0: none"},
+    ConfigKey{"projections", "enabled", "", ValueKind::kSwitch, &Config::projections_enabled, 0, 0,
+              "false: fold nothing, and refuse what asks for projections"},
+    ConfigKey{
+        "projections", "built_in", "", ValueKind::kSwitch, &Config::projections_built_in, 0, 0,
+        "true: fold _streams, _types and _rates as well; their rows go when it is false again"},
+    ConfigKey{"projections", "row_cache_bytes", "", ValueKind::kBytes,
+              &Config::projections_row_cache_bytes, kMiB, kNoMaximum,
+              "memory for the rows of a version that folds; the others are read from disk"},
     ConfigKey{"delivery", "io_threads", "", ValueKind::kNumber, &Config::delivery_io_threads, 0,
               256, "threads for connections; 0: one per core but one, at most 8"},
     ConfigKey{"delivery", "heartbeat_ms", "", ValueKind::kNumber, &Config::delivery_heartbeat_ms,
@@ -111,6 +119,8 @@ constexpr std::array kKeys = {
 std::string default_text(const ConfigKey& key) {
   const Config defaults;
   if (const auto* text = std::get_if<std::string Config::*>(&key.member)) return defaults.**text;
+  if (const auto* is_on = std::get_if<bool Config::*>(&key.member))
+    return defaults.**is_on ? "true" : "";
   if (!std::holds_alternative<std::uint64_t Config::*>(key.member)) return {};
   const std::uint64_t number = defaults.*std::get<std::uint64_t Config::*>(key.member);
   if (key.kind == ValueKind::kBytes && number % kMiB == 0)

@@ -17,6 +17,7 @@
 #include "gateway/ops/audit_file.h"
 #include "gateway/ops/memory_guard.h"
 #include "gateway/ops/metrics.h"
+#include "projections/engine.h"
 
 namespace tidegate {
 namespace {
@@ -47,6 +48,17 @@ std::variant<std::unique_ptr<TokenAuthority>, Gateway::StartError> open_authorit
   return std::make_unique<TokenAuthority>(*std::move(verifier), *std::move(revoked),
                                           config.auth_certificates, budget_rates(config), audit,
                                           clock);
+}
+
+// Null where they are switched off.
+Result<std::unique_ptr<Engine>> open_projections(const Config& config, EventStore& store,
+                                                 const Clock& clock, Metrics& metrics) {
+  if (!config.projections_enabled) return std::unique_ptr<Engine>();
+  auto engine = Engine::open(store, engine_options(config, clock, metrics));
+  if (engine) return engine;
+  return Error{engine.error().code,
+               fmt::format("projections: {}; projections.enabled = false starts without them",
+                           engine.error().message)};
 }
 
 // Null without TLS.
@@ -80,13 +92,14 @@ struct Gateway::Parts {
   Parts(const Config& gateway_config, std::unique_ptr<SystemClock> system_clock,
         std::unique_ptr<Metrics> store_metrics, std::unique_ptr<AuditFile> audit_file,
         std::unique_ptr<ServerIdentity> server_identity, std::unique_ptr<EventStore> opened,
-        std::unique_ptr<TokenAuthority> token_authority)
+        std::unique_ptr<Engine> engine, std::unique_ptr<TokenAuthority> token_authority)
       : config(gateway_config),
         clock(std::move(system_clock)),
         metrics(std::move(store_metrics)),
         audit(std::move(audit_file)),
         identity(std::move(server_identity)),
         store(std::move(opened)),
+        projections(std::move(engine)),
         tokens(std::move(token_authority)) {}
   // Ends gRPC first: its calls hold sessions on the loops.
   ~Parts() {
@@ -99,6 +112,8 @@ struct Gateway::Parts {
     if (!tokens) return {};
     return tokens->verifier().health();
   }
+  // Those with a version that has failed.
+  std::size_t stopped_projections() const;
   DeliveryCounts counts() const {
     return {net.connections(), metrics->subscriptions(), metrics->subscribers_behind()};
   }
@@ -117,6 +132,8 @@ struct Gateway::Parts {
   const std::unique_ptr<ServerIdentity> identity;
   // The log, with its appender, upkeep and read threads.
   std::unique_ptr<EventStore> store;
+  // Read models folded from it, by a thread of its own; null where they are switched off.
+  const std::unique_ptr<Engine> projections;
   // What tokens are worth; null in development mode.
   const std::unique_ptr<TokenAuthority> tokens;
   NoAuthority no_tokens{audit ? static_cast<Audit&>(*audit) : Audit::nowhere()};
@@ -127,23 +144,20 @@ struct Gateway::Parts {
   PressureGauge pressure;
   MemoryGuard memory{memory_ceiling(config), pressure};
   // The I/O loops and the WebSocket listener; sessions live here.
-  NetServer net{*store,
-                *clock,
-                *metrics,
-                *metrics,
-                authority,
-                pressure,
-                net_options(config, connections_max, identity.get())};
+  NetServer net{*store,    *clock,
+                *metrics,  *metrics,
+                authority, projections.get(),
+                pressure,  net_options(config, connections_max, identity.get())};
   // The gRPC listener: publishing, reading, administration, and subscriptions whose sessions live
   // on the loops.
   std::unique_ptr<GrpcServer> grpc =
-      std::make_unique<GrpcServer>(grpc_options(config, identity.get(), *metrics), *store, net,
-                                   authority, [this] { return counts(); });
+      std::make_unique<GrpcServer>(grpc_options(config, identity.get(), *metrics, pressure), *store,
+                                   net, projections.get(), authority, [this] { return counts(); });
   // The pages for operators, on a thread of its own.
   std::unique_ptr<AdminListener> admin = std::make_unique<AdminListener>(
       listen_address(config.admin_listen), !config.has_authentication(), authority, identity.get(),
       AdminPages{[this] { return net.stalled_ms() < kStalledMs; }, [this] { return readiness(); },
-                 [this] { return metrics->text(*store); }});
+                 [this] { return metrics->text(*store, projections.get()); }});
 };
 
 Readiness Gateway::Parts::readiness() const {
@@ -174,6 +188,12 @@ Readiness Gateway::Parts::readiness() const {
                      : fmt::format("the certificate expires in {} days", left_s / kDayS));
     }
   }
+  if (const std::size_t stopped = stopped_projections(); stopped > 0) {
+    // Not their names: this page is open.
+    readiness.notes.push_back(fmt::format(
+        "{} stopped: see 'tidegate projection ls'",
+        stopped == 1 ? "a projection has" : fmt::format("{} projections have", stopped)));
+  }
   if (pressure.level() != Pressure::kNone)
     readiness.notes.emplace_back("memory is short: some requests are refused");
   if (connections_max < config.http_max_connections) {
@@ -182,6 +202,16 @@ Readiness Gateway::Parts::readiness() const {
                     connections_max, config.http_max_connections));
   }
   return readiness;
+}
+
+std::size_t Gateway::Parts::stopped_projections() const {
+  if (!projections) return 0;
+  const std::vector<ProjectionInfo> all = projections->list();
+  const auto count = std::count_if(all.begin(), all.end(), [](const ProjectionInfo& info) {
+    return std::any_of(info.versions.begin(), info.versions.end(),
+                       [](const VersionInfo& version) { return version.failure.has_value(); });
+  });
+  return static_cast<std::size_t>(count);
 }
 
 std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const Config& config) {
@@ -201,6 +231,9 @@ std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const
   if (const auto* error = std::get_if<EventStore::OpenError>(&opened)) {
     return StartError{error->exit_code, error->error.message};
   }
+  EventStore& store = *std::get<0>(opened);
+  auto projections = open_projections(config, store, *clock, *metrics);
+  if (!projections) return StartError{kDataError, projections.error().message};
   std::unique_ptr<TokenAuthority> tokens;
   if (config.has_authentication()) {
     Audit& noted = audit ? static_cast<Audit&>(*audit) : Audit::nowhere();
@@ -208,9 +241,9 @@ std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const
     if (const auto* error = std::get_if<StartError>(&authority)) return *error;
     tokens = std::move(std::get<0>(authority));
   }
-  auto parts = std::make_unique<Parts>(config, std::move(clock), std::move(metrics),
-                                       std::move(audit), *std::move(identity),
-                                       std::move(std::get<0>(opened)), std::move(tokens));
+  auto parts = std::make_unique<Parts>(
+      config, std::move(clock), std::move(metrics), std::move(audit), *std::move(identity),
+      std::move(std::get<0>(opened)), *std::move(projections), std::move(tokens));
   if (parts->connections_max < config.http_max_connections) {
     log(LogLevel::kWarn, "the limit of open files allows fewer connections than configured",
         {{"connections", parts->connections_max},

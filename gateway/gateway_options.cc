@@ -67,6 +67,15 @@ StoreOptions store_options(const Config& config, Clock& clock, StoreProbe& probe
   return options;
 }
 
+EngineOptions engine_options(const Config& config, const Clock& clock, ProjectionProbe& probe) {
+  EngineOptions options;
+  options.row_cache_bytes_max = config.projections_row_cache_bytes;
+  options.built_in = config.projections_built_in;
+  options.clock = &clock;
+  options.probe = &probe;
+  return options;
+}
+
 BudgetRates budget_rates(const Config& config) {
   return {config.limits_publish_events_per_second, config.limits_publish_bytes_per_second,
           config.limits_replay_bytes_per_second};
@@ -84,13 +93,15 @@ NetOptions net_options(const Config& config, std::uint64_t connections_max,
   return options;
 }
 
-GrpcOptions grpc_options(const Config& config, const ServerIdentity* identity, ApiProbe& probe) {
+GrpcOptions grpc_options(const Config& config, const ServerIdentity* identity, ApiProbe& probe,
+                         const PressureGauge& pressure) {
   GrpcOptions options;
   options.listen = config.grpc_listen;
   options.version = TIDEGATE_VERSION;
   options.has_reflection = !config.has_authentication();
   options.identity = identity;
   options.probe = &probe;
+  options.pressure = &pressure;
   return options;
 }
 

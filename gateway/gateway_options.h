@@ -11,6 +11,7 @@
 #include "gateway/net/listen_socket.h"
 #include "gateway/net/net_server.h"
 #include "gateway/tls/server_identity.h"
+#include "projections/engine.h"
 
 namespace tidegate {
 
@@ -22,11 +23,14 @@ ListenAddress listen_address(const std::string& text);
 
 // `clock` and `probe` must outlive the store.
 StoreOptions store_options(const Config& config, Clock& clock, StoreProbe& probe);
+// `clock` and `probe` must outlive the engine.
+EngineOptions engine_options(const Config& config, const Clock& clock, ProjectionProbe& probe);
 BudgetRates budget_rates(const Config& config);
 // The identity may be null: no TLS.
 NetOptions net_options(const Config& config, std::uint64_t connections_max,
                        const ServerIdentity* identity);
-GrpcOptions grpc_options(const Config& config, const ServerIdentity* identity, ApiProbe& probe);
+GrpcOptions grpc_options(const Config& config, const ServerIdentity* identity, ApiProbe& probe,
+                         const PressureGauge& pressure);
 // How many bytes the process may use.
 std::uint64_t memory_ceiling(const Config& config);
 

@@ -172,7 +172,7 @@ class AdminServiceImpl final : public v1::AdminService::CallbackService {
   }
 
   ApiState& state_;
-  VerifyThread verify_thread_;
+  WorkThread verify_thread_;
 };
 
 }  // namespace

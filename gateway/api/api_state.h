@@ -12,19 +12,26 @@
 #include "eventstore/base/result.h"
 #include "eventstore/event_store.h"
 #include "gateway/api/grpc_server.h"
+#include "gateway/api/query_places.h"
 #include "gateway/delivery/authority.h"
+#include "gateway/delivery/pressure.h"
 #include "gateway/delivery/session_host.h"
 
 namespace tidegate {
+
+class Engine;
 
 // A call that wants to know when the gateway begins to drain.
 class Drainable {
  public:
   virtual ~Drainable() = default;
   virtual void on_drain() = 0;
+  // See DrainSignal::tick.
+  virtual void on_tick() {}
 };
 
-// Whether the gateway drains, and whom to tell. As many watchers as there are open pipelines.
+// Whether the gateway drains, and whom to tell. As many watchers as there are open pipelines and
+// queries that wait.
 // Thread: any (internally synchronised).
 class DrainSignal {
  public:
@@ -39,6 +46,14 @@ class DrainSignal {
     });
     for (const auto& [key, weak] : watchers) {
       if (const auto watcher = weak.lock()) watcher->on_drain();
+    }
+  }
+  // Calls `on_tick` of every watcher, on the calling thread: the watch thread, every half second
+  // (where projections are switched on), so that what waits does not outlive its token.
+  void tick() {
+    const auto watchers = watchers_.with([](const Watchers& all) { return all; });
+    for (const auto& [key, weak] : watchers) {
+      if (const auto watcher = weak.lock()) watcher->on_tick();
     }
   }
 
@@ -65,19 +80,24 @@ class DrainSignal {
 struct ApiState {
   EventStore& store;
   SessionHost& host;
+  Engine* const projections;  // null: switched off
   Authority& authority;
   const std::function<DeliveryCounts()> counts;
   const std::string version;
   const std::map<std::string, std::string> libraries;
   const std::int64_t started_us;
+  const PressureGauge* const pressure;  // null: memory is never short
   DrainSignal drain;
+  QueryPlaces query_places;
 };
 
 inline Error draining_error() {
-  return {Code::kDraining,
-          "the gateway is shutting down: publish to another one or try again",
-          {},
-          1000};
+  return {
+      Code::kDraining, "the gateway is shutting down: go to another one or try again", {}, 1000};
+}
+
+inline Error switched_off_error() {
+  return {Code::kUnsupported, "projections are switched off: set projections.enabled"};
 }
 
 inline Error too_many_reads_error() {

@@ -12,6 +12,7 @@
 #include "tidegate/v1/admin_service.pb.h"
 #include "tidegate/v1/cursor_service.pb.h"
 #include "tidegate/v1/event_service.pb.h"
+#include "tidegate/v1/projection_service.pb.h"
 #include "tidegate/v1/stream_service.pb.h"
 
 namespace tidegate {
@@ -54,6 +55,7 @@ const StringMap<std::string>& own_methods() {
     for (const google::protobuf::FileDescriptor* file :
          {v1::PublishRequest::descriptor()->file(), v1::ListStreamsRequest::descriptor()->file(),
           v1::ListCursorsRequest::descriptor()->file(),
+          v1::ListProjectionsRequest::descriptor()->file(),
           v1::GetStatusRequest::descriptor()->file()}) {
       for (int s = 0; s < file->service_count(); ++s) {
         const google::protobuf::ServiceDescriptor& service = *file->service(s);

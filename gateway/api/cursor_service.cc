@@ -1,10 +1,10 @@
 #include <string>
-#include <utility>
 
 #include <fmt/format.h>
 
 #include "eventstore/filter.h"
 #include "gateway/api/access.h"
+#include "gateway/api/paging.h"
 #include "gateway/api/services.h"
 #include "gateway/api/start_place.h"
 #include "gateway/api/unary_call.h"
@@ -45,16 +45,9 @@ Error no_cursor(const std::string& name) {
 
 Status list_cursors(EventStore& store, const std::string& owner,
                     const v1::ListCursorsRequest& request, v1::ListCursorsResponse& response) {
-  const auto page_size = to_page_size(request.page_size());
+  const auto page_size = to_page_size(
+      request.page_size(), {{"prefix", request.prefix()}, {"page_token", request.page_token()}});
   if (!page_size) return page_size.error();
-  for (const auto& [field, text] :
-       {std::pair<const char*, const std::string&>{"prefix", request.prefix()},
-        {"page_token", request.page_token()}}) {
-    if (text.size() > kStreamNameBytesMax) {
-      return field_error(field,
-                         fmt::format("at most {} bytes, are {}", kStreamNameBytesMax, text.size()));
-    }
-  }
   // One more than asked for tells whether there is another page.
   auto cursors =
       store.cursors().list(owner, request.prefix(), request.page_token(), *page_size + 1);

@@ -112,16 +112,19 @@ void count_calls(grpc::ServerBuilder& builder, ApiProbe& probe) {
 }  // namespace
 
 struct GrpcServer::Parts {
-  Parts(GrpcOptions given, EventStore& store, SessionHost& host, Authority& authority,
-        std::function<DeliveryCounts()> counts)
+  Parts(GrpcOptions given, EventStore& store, SessionHost& host, Engine* projections,
+        Authority& authority, std::function<DeliveryCounts()> counts)
       : options(std::move(given)),
         state{store,
               host,
+              projections,
               authority,
               std::move(counts),
               options.version,
               options.libraries,
               SystemClock().wall_us(),
+              options.pressure,
+              {},
               {}} {}
 
   GrpcOptions options;
@@ -132,9 +135,10 @@ struct GrpcServer::Parts {
 };
 
 GrpcServer::GrpcServer(GrpcOptions options, EventStore& store, SessionHost& host,
-                       Authority& authority, std::function<DeliveryCounts()> counts)
-    : parts_(
-          std::make_unique<Parts>(std::move(options), store, host, authority, std::move(counts))) {}
+                       Engine* projections, Authority& authority,
+                       std::function<DeliveryCounts()> counts)
+    : parts_(std::make_unique<Parts>(std::move(options), store, host, projections, authority,
+                                     std::move(counts))) {}
 
 GrpcServer::~GrpcServer() {
   shutdown(std::chrono::milliseconds(0));
@@ -166,6 +170,7 @@ Result<std::string> GrpcServer::start() {
   parts_->services.push_back(make_event_service(state));
   parts_->services.push_back(make_stream_service(state));
   parts_->services.push_back(make_cursor_service(state));
+  parts_->services.push_back(make_projection_service(state));
   parts_->services.push_back(make_admin_service(state));
   for (const auto& service : parts_->services) builder.RegisterService(service.get());
   parts_->server = builder.BuildAndStart();

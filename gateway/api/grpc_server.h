@@ -11,10 +11,13 @@
 #include "eventstore/event_store.h"
 #include "gateway/api/api_probe.h"
 #include "gateway/delivery/authority.h"
+#include "gateway/delivery/pressure.h"
 #include "gateway/delivery/session_host.h"
 #include "gateway/tls/server_identity.h"
 
 namespace tidegate {
+
+class Engine;
 
 struct GrpcOptions {
   // "host:port"; an IPv6 host in brackets. Port 0 picks a free one.
@@ -30,6 +33,9 @@ struct GrpcOptions {
   const ServerIdentity* identity = nullptr;
   // Who is told of calls; null: nobody. Must outlive the server.
   ApiProbe* probe = nullptr;
+  // While it shows any pressure no query of a projection is begun; null: memory is never short.
+  // Must outlive the server.
+  const PressureGauge* pressure = nullptr;
 };
 
 // What GetStatus tells about delivery.
@@ -41,14 +47,15 @@ struct DeliveryCounts {
 
 // The gRPC listener: the services of tidegate.v1, health and reflection.
 //
-// The store, the host and the authority must outlive it. Its calls run on gRPC's threads, the
-// store's read threads and the appender; none of them ever waits for another. Thread: caller
-// serialises.
+// The store, the host, the projections and the authority must outlive it. Its calls run on gRPC's
+// threads, the store's read threads and the appender; none of them ever waits for another. Thread:
+// caller serialises.
 class GrpcServer {
  public:
   // `counts` is called on any thread, also several at a time, until shutdown() has returned.
-  GrpcServer(GrpcOptions options, EventStore& store, SessionHost& host, Authority& authority,
-             std::function<DeliveryCounts()> counts);
+  // `projections` may be null: switched off.
+  GrpcServer(GrpcOptions options, EventStore& store, SessionHost& host, Engine* projections,
+             Authority& authority, std::function<DeliveryCounts()> counts);
   // As shutdown() without patience.
   ~GrpcServer();
   GrpcServer(const GrpcServer&) = delete;

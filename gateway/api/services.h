@@ -14,6 +14,7 @@ namespace tidegate {
 std::unique_ptr<grpc::Service> make_event_service(ApiState& state);
 std::unique_ptr<grpc::Service> make_stream_service(ApiState& state);
 std::unique_ptr<grpc::Service> make_cursor_service(ApiState& state);
+std::unique_ptr<grpc::Service> make_projection_service(ApiState& state);
 std::unique_ptr<grpc::Service> make_admin_service(ApiState& state);
 
 }  // namespace tidegate

@@ -10,9 +10,6 @@
 namespace tidegate {
 namespace {
 
-constexpr std::uint32_t kPageSizeDefault = 100;
-constexpr std::uint32_t kPageSizeMax = 1000;
-
 // 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
 constexpr std::int64_t kSecondsMax = 253'402'300'799;
 
@@ -120,13 +117,6 @@ Result<std::int64_t> to_time_us(const google::protobuf::Timestamp& time, std::st
 void set_time(google::protobuf::Timestamp& out, std::int64_t time_us) {
   out.set_seconds(time_us / 1'000'000);
   out.set_nanos(static_cast<std::int32_t>(time_us % 1'000'000) * 1000);
-}
-
-Result<std::size_t> to_page_size(std::uint32_t page_size) {
-  if (page_size > kPageSizeMax) {
-    return field_error("page_size", fmt::format("must be 1-{}, is {}", kPageSizeMax, page_size));
-  }
-  return std::size_t{page_size == 0 ? kPageSizeDefault : page_size};
 }
 
 }  // namespace tidegate

@@ -32,9 +32,6 @@ Result<Filter> to_filter(const v1::Filter& filter);
 Result<std::int64_t> to_time_us(const google::protobuf::Timestamp& time, std::string_view field);
 void set_time(google::protobuf::Timestamp& out, std::int64_t time_us);
 
-// `page_size` of a list request: 0 is 100; kBadArgument above 1,000.
-Result<std::size_t> to_page_size(std::uint32_t page_size);
-
 // kBadArgument (or another code) for one field.
 Error field_error(std::string_view field, std::string description, Code code = Code::kBadArgument);
 

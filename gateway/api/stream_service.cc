@@ -1,10 +1,10 @@
 #include <string>
-#include <utility>
 
 #include <fmt/format.h>
 
 #include "eventstore/filter.h"
 #include "gateway/api/access.h"
+#include "gateway/api/paging.h"
 #include "gateway/api/services.h"
 #include "gateway/api/start_place.h"
 #include "gateway/api/unary_call.h"
@@ -25,16 +25,9 @@ void set_stream(v1::Stream& out, const StreamInfo& info) {
 
 Status list_streams(const EventStore& store, const Principal& principal,
                     const v1::ListStreamsRequest& request, v1::ListStreamsResponse& response) {
-  const auto page_size = to_page_size(request.page_size());
+  const auto page_size = to_page_size(
+      request.page_size(), {{"prefix", request.prefix()}, {"page_token", request.page_token()}});
   if (!page_size) return page_size.error();
-  for (const auto& [field, text] :
-       {std::pair<const char*, const std::string&>{"prefix", request.prefix()},
-        {"page_token", request.page_token()}}) {
-    if (text.size() > kStreamNameBytesMax) {
-      return field_error(field,
-                         fmt::format("at most {} bytes, are {}", kStreamNameBytesMax, text.size()));
-    }
-  }
   // The index knows nothing of grants, so it is read until the page is full of what may be seen: a
   // page's end must not name another stream. One more than asked for tells whether there is a next.
   std::string after = request.page_token();

@@ -1,10 +1,8 @@
 #include "gateway/api/verify_call.h"
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <utility>
 
 #include "gateway/api/error_details.h"
 
@@ -96,27 +94,8 @@ bool VerifyCall::wait_for_write() {
 
 }  // namespace
 
-VerifyThread::~VerifyThread() {
-  std::thread last = state_.with([](State& state) { return std::move(state.thread); });
-  if (last.joinable()) last.join();
-}
-
-bool VerifyThread::try_start(std::function<void()> work) {
-  return state_.with([&](State& state) {
-    if (state.is_busy) return false;
-    // The earlier thread has said that it is done: joining it takes no time.
-    if (state.thread.joinable()) state.thread.join();
-    state.is_busy = true;
-    state.thread = std::thread([this, work = std::move(work)] {
-      work();
-      state_.with([](State& own) { own.is_busy = false; });
-    });
-    return true;
-  });
-}
-
 grpc::ServerWriteReactor<v1::VerifyLogResponse>* start_verify_call(const EventStore& store,
-                                                                   VerifyThread& thread) {
+                                                                   WorkThread& thread) {
   auto* call = new VerifyCall(store);
   if (!thread.try_start([call] { call->run(); })) {
     call->refuse({Code::kOverloaded, "another verification is under way", {}, 5000});

@@ -21,6 +21,10 @@ struct BudgetRates {
   bool has_any() const { return publish_events + publish_bytes + replay_bytes > 0; }
 };
 
+// A query is refused when the replay of its subject is in debt for longer than this. Other reads
+// wait until it is out of debt.
+constexpr std::int64_t kQueryDebtMsMax = 1000;
+
 // A subject's, over all of its connections and calls: token buckets that hold a second's worth and
 // may go into debt, so that what is larger than a second's worth passes, and the next one waits.
 // Thread: any (internally synchronised).

@@ -91,6 +91,32 @@ Status check_publish(const v1::PublishOp& op) {
   return {};
 }
 
+Status check_given_projection(const std::string& projection) {
+  if (!projection.empty()) return {};
+  return bad_field(Code::kBadMessage, "projection", "is missing");
+}
+
+Status check_query_fields(const v1::QueryOp& op) {
+  if (Status request = check_name("request", op.request()); !request) return request;
+  if (Status projection = check_given_projection(op.projection()); !projection) return projection;
+  return op.has_min_position() ? check_position_text("min_position", op.min_position()) : Status();
+}
+
+Status check_watch_fields(const v1::WatchOp& op) {
+  if (Status id = check_name("id", op.id()); !id) return id;
+  if (Status projection = check_given_projection(op.projection()); !projection) return projection;
+  if (!op.has_after()) return {};
+  if (op.after().position().empty()) {
+    return bad_field(Code::kBadMessage, "after",
+                     "is missing: a version says nothing without the position told with it");
+  }
+  if (op.after().version() == 0) {
+    return bad_field(Code::kBadMessage, "version",
+                     "is missing: a watch goes on after a position and the version told with it");
+  }
+  return check_position_text("after", op.after().position());
+}
+
 // What both wire forms can get wrong. Patterns, positions and events are judged where they are
 // used.
 Status check_client_message(const v1::ClientMessage& message) {
@@ -108,6 +134,12 @@ Status check_client_message(const v1::ClientMessage& message) {
     case v1::ClientMessage::kRefresh:
       if (!message.refresh().token().empty()) return {};
       return bad_field(Code::kBadMessage, "token", "is missing");
+    case v1::ClientMessage::kQuery:
+      return check_query_fields(message.query());
+    case v1::ClientMessage::kWatch:
+      return check_watch_fields(message.watch());
+    case v1::ClientMessage::kUnwatch:
+      return check_name("id", message.unwatch().id());
     case v1::ClientMessage::kPing:
     case v1::ClientMessage::kPong:
       return {};

@@ -20,6 +20,7 @@ namespace tidegate {
 struct ReplyTo {
   std::string id;
   std::string request;
+  bool is_query = false;  // the request
 };
 Result<v1::ClientMessage> decode_client_message(WireForm form, std::string_view bytes,
                                                 ReplyTo& reply_to);

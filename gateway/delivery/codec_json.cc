@@ -35,11 +35,21 @@ enum class Field : std::uint8_t {
   kEvent,
   kChecks,
   kToken,
+  kProjection,
+  kKeys,
+  kPrefix,
+  kLimit,
+  kPageToken,
+  kMinPosition,
+  kWaitMs,
+  kVersion,
 };
 
-constexpr std::array<std::string_view, 16> kFieldNames = {
-    "op",     "id",     "streams",  "types",   "after",  "from",  "last",   "cursor",
-    "on_gap", "window", "position", "request", "stream", "event", "checks", "token"};
+constexpr std::array<std::string_view, 24> kFieldNames = {
+    "op",     "id",     "streams",    "types",        "after",      "from",
+    "last",   "cursor", "on_gap",     "window",       "position",   "request",
+    "stream", "event",  "checks",     "token",        "projection", "keys",
+    "prefix", "limit",  "page_token", "min_position", "wait_ms",    "version"};
 
 std::string_view name_of(Field field) {
   return kFieldNames[static_cast<std::size_t>(field)];
@@ -181,6 +191,62 @@ Status take_on_gap(const Fields& fields, v1::SubscribeOp& op) {
   return {};
 }
 
+// `keys` or `prefix`; `rows` makes the selection, when there is one.
+template <typename Rows>
+Status take_selection(const Fields& fields, const Rows& rows) {
+  if (fields.find(Field::kKeys) != nullptr) {
+    v1::RowSelection& selection = *rows();
+    if (Status keys = fields.take_texts(Field::kKeys, *selection.mutable_keys()); !keys) {
+      return keys;
+    }
+    // Taken for "no choice" it would bring every row.
+    if (selection.keys().empty()) return bad_message("keys", "name at least one, or leave it out");
+  }
+  if (fields.find(Field::kPrefix) == nullptr) return {};
+  return fields.take_text(Field::kPrefix, *rows()->mutable_prefix());
+}
+
+Status take_query(const Fields& fields, v1::QueryOp& op) {
+  if (Status text = fields.take_text(Field::kRequest, *op.mutable_request()); !text) return text;
+  if (Status text = fields.take_text(Field::kProjection, *op.mutable_projection()); !text) {
+    return text;
+  }
+  if (Status text = fields.take_text(Field::kPageToken, *op.mutable_page_token()); !text) {
+    return text;
+  }
+  const Result<std::uint32_t> limit = fields.number(Field::kLimit);
+  if (!limit) return limit.error();
+  op.set_limit(*limit);
+  const Result<std::uint32_t> wait_ms = fields.number(Field::kWaitMs);
+  if (!wait_ms) return wait_ms.error();
+  op.set_wait_ms(*wait_ms);
+  if (const JsonValue* const place = fields.find(Field::kMinPosition)) {
+    Status taken = take_place(
+        Field::kMinPosition, *place,
+        [&](std::string text) { op.set_min_position(std::move(text)); },
+        [&](std::uint64_t sequence) { op.set_min_sequence(sequence); });
+    if (!taken) return taken;
+  }
+  return take_selection(fields, [&] { return op.mutable_selection(); });
+}
+
+Status take_watch(const Fields& fields, v1::WatchOp& op) {
+  if (Status text = fields.take_text(Field::kId, *op.mutable_id()); !text) return text;
+  if (Status text = fields.take_text(Field::kProjection, *op.mutable_projection()); !text) {
+    return text;
+  }
+  if (fields.find(Field::kAfter) != nullptr) {
+    std::string& position = *op.mutable_after()->mutable_position();
+    if (Status after = fields.take_text(Field::kAfter, position); !after) return after;
+  }
+  if (fields.find(Field::kVersion) != nullptr) {
+    const Result<std::uint32_t> version = fields.number(Field::kVersion);
+    if (!version) return version.error();
+    op.mutable_after()->set_version(*version);
+  }
+  return take_selection(fields, [&] { return op.mutable_selection(); });
+}
+
 // `id`, `streams` and `types`, which two ops have.
 template <typename Op>
 Status take_filter(const Fields& fields, Op& op) {
@@ -200,7 +266,11 @@ Status take_subscribe(const Fields& fields, v1::SubscribeOp& op) {
   const Result<std::uint32_t> window = fields.number(Field::kWindow);
   if (!window) return window.error();
   op.set_window(*window);
-  return take_on_gap(fields, op);
+  if (Status on_gap = take_on_gap(fields, op); !on_gap) return on_gap;
+  if (Status text = fields.take_text(Field::kProjection, *op.mutable_projection()); !text) {
+    return text;
+  }
+  return take_selection(fields, [&] { return op.mutable_rows(); });
 }
 
 Status take_ack(const Fields& fields, v1::AckOp& op) {
@@ -279,12 +349,21 @@ Status take_op(std::string_view op, const Fields& fields, v1::ClientMessage& mes
     fill_from(fields, Field::kRequest, reply_to.request);
     return take_publish(fields, *message.mutable_publish());
   }
+  if (op == "query") {
+    reply_to.is_query = true;
+    fill_from(fields, Field::kRequest, reply_to.request);
+    return take_query(fields, *message.mutable_query());
+  }
   fill_from(fields, Field::kId, reply_to.id);
   if (op == "subscribe") return take_subscribe(fields, *message.mutable_subscribe());
   if (op == "ack") return take_ack(fields, *message.mutable_ack());
   if (op == "update") return take_filter(fields, *message.mutable_update());
   if (op == "unsubscribe") {
     return fields.take_text(Field::kId, *message.mutable_unsubscribe()->mutable_id());
+  }
+  if (op == "watch") return take_watch(fields, *message.mutable_watch());
+  if (op == "unwatch") {
+    return fields.take_text(Field::kId, *message.mutable_unwatch()->mutable_id());
   }
   fill_from(fields, Field::kRequest, reply_to.request);
   return unknown_op(op);

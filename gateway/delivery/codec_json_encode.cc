@@ -38,6 +38,12 @@ class ObjectWriter {
     out_ += value ? "true" : "false";
     return *this;
   }
+  // Text that is JSON already.
+  ObjectWriter& json(std::string_view name, std::string_view value) {
+    append_name(name);
+    out_ += value;
+    return *this;
+  }
   // Until `close`, members go into an object inside.
   ObjectWriter& open(std::string_view name) {
     append_name(name);
@@ -63,6 +69,63 @@ class ObjectWriter {
 
   std::string out_ = "{";
 };
+
+using ProjectionRows = google::protobuf::RepeatedPtrField<v1::ProjectionRow>;
+
+std::string rows_text(const ProjectionRows& rows) {
+  std::size_t size = 2;
+  // 64: the names and the number around a row.
+  for (const v1::ProjectionRow& row : rows) size += row.key().size() + row.document().size() + 64;
+  std::string out;
+  out.reserve(size);
+  out += '[';
+  for (const v1::ProjectionRow& row : rows) {
+    if (out.size() > 1) out += ',';
+    out += R"({"key":)";
+    append_json_string(out, row.key());
+    if (row.document().empty()) {
+      out += R"(,"removed":true)";
+    } else {
+      out += R"(,"value":)";
+      out += row.document();
+    }
+    out += R"(,"sequence":)";
+    append_number(out, row.sequence());
+    out += '}';
+  }
+  out += ']';
+  return out;
+}
+
+std::string encode(const v1::QueryResult& op) {
+  ObjectWriter object("query_result");
+  object.text("request", op.request())
+      .json("rows", rows_text(op.rows()))
+      .text("position", op.position())
+      .number("version", op.version());
+  if (!op.next().empty()) object.text("next", op.next());
+  return object.done();
+}
+
+std::string encode(const v1::Rows& op) {
+  return ObjectWriter("rows").text("id", op.id()).json("rows", rows_text(op.rows())).done();
+}
+
+// `snapshot_end` and `watch_position`.
+template <typename Op>
+std::string encode_version_place(std::string_view name, const Op& op) {
+  return ObjectWriter(name)
+      .text("id", op.id())
+      .text("position", op.position())
+      .number("version", op.version())
+      .done();
+}
+
+// `unsubscribed` and `unwatched`.
+template <typename Op>
+std::string encode_ended(std::string_view name, const Op& op) {
+  return ObjectWriter(name).text("id", op.id()).text("reason", op.reason()).done();
+}
 
 std::string_view word_of(v1::GapReason reason) {
   return reason == v1::GAP_REASON_DATA_LOSS ? "data_loss" : "trimmed";
@@ -206,10 +269,7 @@ std::string encode_json(const v1::ServerMessage& message) {
     case v1::ServerMessage::kPong:
       return ObjectWriter("pong").done();
     case v1::ServerMessage::kUnsubscribed:
-      return ObjectWriter("unsubscribed")
-          .text("id", message.unsubscribed().id())
-          .text("reason", message.unsubscribed().reason())
-          .done();
+      return encode_ended("unsubscribed", message.unsubscribed());
     case v1::ServerMessage::kUpdated:
       return encode_place("updated", message.updated());
     case v1::ServerMessage::kTokenExpiring:
@@ -220,6 +280,18 @@ std::string encode_json(const v1::ServerMessage& message) {
       return encode(message.error());
     case v1::ServerMessage::kClosing:
       return encode(message.closing());
+    case v1::ServerMessage::kQueryResult:
+      return encode(message.query_result());
+    case v1::ServerMessage::kRows:
+      return encode(message.rows());
+    case v1::ServerMessage::kSnapshotEnd:
+      return encode_version_place("snapshot_end", message.snapshot_end());
+    case v1::ServerMessage::kWatchPosition:
+      return encode_version_place("watch_position", message.watch_position());
+    case v1::ServerMessage::kWatchReset:
+      return ObjectWriter("watch_reset").text("id", message.watch_reset().id()).done();
+    case v1::ServerMessage::kUnwatched:
+      return encode_ended("unwatched", message.unwatched());
     case v1::ServerMessage::OP_NOT_SET:
       break;
   }

@@ -39,6 +39,13 @@ void fill_reply_to(const v1::ClientMessage& message, ReplyTo& reply_to) {
       return fill_name(reply_to.id, message.unsubscribe().id());
     case v1::ClientMessage::kPublish:
       return fill_name(reply_to.request, message.publish().request());
+    case v1::ClientMessage::kQuery:
+      reply_to.is_query = true;
+      return fill_name(reply_to.request, message.query().request());
+    case v1::ClientMessage::kWatch:
+      return fill_name(reply_to.id, message.watch().id());
+    case v1::ClientMessage::kUnwatch:
+      return fill_name(reply_to.id, message.unwatch().id());
     default:
       return;
   }

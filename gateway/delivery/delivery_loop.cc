@@ -10,10 +10,11 @@
 
 namespace tidegate {
 
-LoopCore::LoopCore(LogAccess& log_access, const Clock& clock, const SessionLimits& session_limits,
-                   DeliveryProbe& observer, const Authority& token_authority,
-                   std::string server_name)
+LoopCore::LoopCore(LogAccess& log_access, ProjectionAccess& projection_access, const Clock& clock,
+                   const SessionLimits& session_limits, DeliveryProbe& observer,
+                   const Authority& token_authority, std::string server_name)
     : log(log_access),
+      projections(projection_access),
       limits(session_limits),
       probe(observer),
       authority(token_authority),
@@ -90,6 +91,16 @@ const std::string& LoopCore::position_text(const Place& place) {
     Position{log.log_id(), place.sequence, place.check}.append_to(text_);
   }
   return text_;
+}
+
+void LoopCore::watch_rows() {
+  row_changes_ = projections.on_change([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->rows_changed();
+  });
+}
+
+void LoopCore::rows_changed() {
+  for (SessionCore* session : watching_) session->rows_changed();
 }
 
 void LoopCore::jump_to(Sequence head) {
@@ -188,9 +199,13 @@ std::uint32_t LoopCore::reconnect_after_ms() {
 
 // ----------------------------------------------------------------------------------- DeliveryLoop
 
-DeliveryLoop::DeliveryLoop(LogAccess& log, const Clock& clock, const SessionLimits& limits,
-                           DeliveryProbe& probe, const Authority& authority, std::string server)
-    : core_(std::make_shared<LoopCore>(log, clock, limits, probe, authority, std::move(server))) {}
+DeliveryLoop::DeliveryLoop(LogAccess& log, ProjectionAccess& projections, const Clock& clock,
+                           const SessionLimits& limits, DeliveryProbe& probe,
+                           const Authority& authority, std::string server)
+    : core_(std::make_shared<LoopCore>(log, projections, clock, limits, probe, authority,
+                                       std::move(server))) {
+  core_->watch_rows();
+}
 
 DeliveryLoop::~DeliveryLoop() = default;
 

@@ -12,6 +12,7 @@
 #include "gateway/delivery/log_access.h"
 #include "gateway/delivery/principal.h"
 #include "gateway/delivery/probe.h"
+#include "gateway/delivery/projection_access.h"
 #include "gateway/delivery/transport.h"
 
 namespace tidegate {
@@ -28,8 +29,9 @@ class DeliveryLoop {
  public:
   // The references must outlive the loop; its sessions must be destroyed before it. `server` is the
   // name and version told in `welcome`.
-  DeliveryLoop(LogAccess& log, const Clock& clock, const SessionLimits& limits,
-               DeliveryProbe& probe, const Authority& authority, std::string server);
+  DeliveryLoop(LogAccess& log, ProjectionAccess& projections, const Clock& clock,
+               const SessionLimits& limits, DeliveryProbe& probe, const Authority& authority,
+               std::string server);
   ~DeliveryLoop();
   DeliveryLoop(const DeliveryLoop&) = delete;
   DeliveryLoop& operator=(const DeliveryLoop&) = delete;

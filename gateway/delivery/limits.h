@@ -15,7 +15,7 @@ struct SessionLimits {
   // Of one incoming message: with and without the permission to publish.
   std::size_t message_bytes_publisher = 1 << 20;
   std::size_t message_bytes = 64 << 10;
-  std::uint32_t subscriptions = 128;
+  std::uint32_t subscriptions = 128;  // and watches, together
   std::uint32_t patterns = kPatternsMax;
   std::uint32_t types = kTypesMax;
   std::uint32_t window_max = 10'000;
@@ -29,6 +29,14 @@ struct SessionLimits {
   std::uint32_t message_bytes_burst = 2 << 20;
   std::uint32_t bad_messages = 3;  // the third closes with 4400
   std::uint32_t publishes_in_flight = 64;
+  std::uint32_t queries_in_flight = 16;
+  // Rows of a `query_result`: at most, and when the peer does not say. Its bytes: `batch_bytes`, or
+  // one row.
+  std::uint32_t query_rows_max = 1000;
+  std::uint32_t query_rows = 100;
+  std::uint32_t query_wait_ms_max = 60'000;
+  // Of the keys that the watches and the snapshots of a connection name, together.
+  std::size_t selected_bytes = 1 << 20;
   // One outgoing message. Runs are of events that lie side by side in memory; with what is around
   // them they are the pieces that the transport hands over in one call.
   std::size_t batch_events = 256;

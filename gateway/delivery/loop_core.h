@@ -14,6 +14,7 @@
 #include "gateway/delivery/log_access.h"
 #include "gateway/delivery/place.h"
 #include "gateway/delivery/probe.h"
+#include "gateway/delivery/projection_access.h"
 #include "gateway/delivery/timer_wheel.h"
 
 namespace tidegate {
@@ -24,13 +25,16 @@ class SessionCore;
 // Thread: I/O loop only.
 class LoopCore : public std::enable_shared_from_this<LoopCore> {
  public:
-  LoopCore(LogAccess& log_access, const Clock& clock, const SessionLimits& session_limits,
-           DeliveryProbe& observer, const Authority& token_authority, std::string server_name);
+  LoopCore(LogAccess& log_access, ProjectionAccess& projection_access, const Clock& clock,
+           const SessionLimits& session_limits, DeliveryProbe& observer,
+           const Authority& token_authority, std::string server_name);
   ~LoopCore();
   LoopCore(const LoopCore&) = delete;
   LoopCore& operator=(const LoopCore&) = delete;
 
   // --- for DeliveryLoop ---
+  // From now on watches hear of changed rows.
+  void watch_rows();
   bool dispatch();
   void tick();
   void drain(std::int64_t spread_ms);
@@ -56,10 +60,14 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   void wake(SessionCore& session);
   // The session is looked at (SessionCore::tick) then, if not before.
   void tick_no_later(SessionCore& session, std::int64_t due_ms);
+  // The session has watches, or none any more.
+  void add_watching(SessionCore& session) { watching_.push_back(&session); }
+  void remove_watching(SessionCore& session) { std::erase(watching_, &session); }
   // As soon as the event in hand has been offered to everybody.
   void serve_soon(SessionCore& session) { full_.push_back(&session); }
 
   LogAccess& log;
+  ProjectionAccess& projections;
   const SessionLimits limits;
   DeliveryProbe& probe;
   const Authority& authority;
@@ -74,6 +82,7 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
 
  private:
   bool walk();
+  void rows_changed();
   void offer(const SegmentRef& segment, std::size_t at);
   void jump_to(Sequence head);
   // True when some still wait for a turn.
@@ -92,6 +101,8 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   // event.
   std::vector<SessionCore*> ready_;
   std::vector<SessionCore*> full_;
+  std::vector<SessionCore*> watching_;  // those with watches
+  std::shared_ptr<void> row_changes_;
   bool in_turn_ = false;
   bool scheduled_ = false;
   bool draining_ = false;

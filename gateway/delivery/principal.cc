@@ -53,6 +53,17 @@ Status Principal::take_publish(const AppendRequest& request) const {
   return budget ? budget->take_publish(request.events.size(), request.bytes()) : Status();
 }
 
+Status Principal::check_projection(std::string_view name) const {
+  if (Status good = check_stream_name(name); !good) {
+    return Error{Code::kBadArgument, "'projection': " + good.error().message};
+  }
+  if (is_unrestricted || is_granted(subscribe, fmt::format("_projections.{}", name))) return {};
+  return Error{Code::kForbidden,
+               fmt::format("the token does not permit to read projection '{}': it needs a "
+                           "subscribe grant for '_projections.{}'",
+                           name, name)};
+}
+
 std::int64_t Principal::charge_replay(std::size_t bytes) const {
   return budget ? budget->charge_replay(bytes) : 0;
 }

@@ -44,7 +44,11 @@ struct Principal {
   Status take_publish(const AppendRequest& request) const;
   // Whether it may know about this stream.
   bool may_see(std::string_view stream) const;
-  // These bytes of the log were read for it; how many ms to wait before more are.
+  // Whether it may read this projection: a subscribe grant covers the stream name
+  // `_projections.NAME`. kBadArgument for what is no name, kForbidden.
+  Status check_projection(std::string_view name) const;
+  // These bytes of the log, or of projections, were read from disk for it; how many ms to wait
+  // before more are.
   std::int64_t charge_replay(std::size_t bytes) const;
   // Anything at all.
   bool may_publish() const { return is_unrestricted || !publish.empty(); }

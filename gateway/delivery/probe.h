@@ -22,6 +22,8 @@ class DeliveryProbe {
   // +1 / -1
   virtual void subscriptions_changed(int /*by*/) {}
   virtual void behind_changed(int /*by*/) {}
+  // Watches of projections, on sessions. +1 / -1
+  virtual void watches_changed(int /*by*/) {}
   virtual void error_sent(Code /*code*/) {}
 };
 

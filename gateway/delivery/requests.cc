@@ -1,5 +1,7 @@
 #include "gateway/delivery/requests.h"
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -71,12 +73,43 @@ Result<GapAnswer> check_on_gap(v1::OnGap on_gap) {
     case v1::ON_GAP_FLOOR:
       return GapAnswer::kGoOnFromFloor;
     case v1::ON_GAP_SNAPSHOT:
-      return Error{Code::kUnsupported,
-                   "'on_gap' snapshot is not supported by this version; use fail or floor"};
+      return GapAnswer::kSnapshot;
     default:
       return Error{Code::kBadArgument, fmt::format("'on_gap' is {}, not fail, floor or snapshot",
                                                    static_cast<int>(on_gap))};
   }
+}
+
+Result<RowSelection> check_selection(const v1::RowSelection& selection) {
+  return RowSelection::make(
+      std::vector<std::string>(selection.keys().begin(), selection.keys().end()),
+      selection.prefix());
+}
+
+// Null without on_gap snapshot.
+Result<std::unique_ptr<const SnapshotSource>> check_snapshot(const v1::SubscribeOp& op) {
+  if (op.on_gap() != v1::ON_GAP_SNAPSHOT) {
+    if (op.projection().empty() && !op.has_rows()) return std::unique_ptr<const SnapshotSource>();
+    return Error{Code::kBadArgument,
+                 "'projection', 'keys' and 'prefix' of a subscription go with 'on_gap' snapshot"};
+  }
+  if (op.projection().empty()) {
+    return Error{Code::kBadArgument, "'on_gap' snapshot needs a 'projection' to take it from"};
+  }
+  auto selection = check_selection(op.rows());
+  if (!selection) return std::move(selection).error();
+  return std::unique_ptr<const SnapshotSource>(
+      std::make_unique<SnapshotSource>(SnapshotSource{op.projection(), *std::move(selection)}));
+}
+
+constexpr char kPageToken = 'k';
+
+Result<std::optional<std::string>> key_of_page_token(const std::string& token) {
+  if (token.empty()) return std::optional<std::string>();
+  if (token.front() == kPageToken && token.size() <= 1 + kRowKeyBytesMax) {
+    return std::optional<std::string>(token.substr(1));
+  }
+  return Error{Code::kBadArgument, "'page_token' is not the 'next' of a page"};
 }
 
 Result<Check> check_precondition(const v1::Check& check) {
@@ -121,6 +154,8 @@ Result<SubscribeRequest> check_subscribe(const v1::SubscribeOp& op, const Sessio
       return Error{Code::kBadArgument, "'cursor': " + name.error().message};
     }
   }
+  auto snapshot = check_snapshot(op);
+  if (!snapshot) return std::move(snapshot).error();
   if (op.window() > limits.window_max) {
     return Error{Code::kBadArgument,
                  fmt::format("'window' is {}, at most {}", op.window(), limits.window_max)};
@@ -130,7 +165,8 @@ Result<SubscribeRequest> check_subscribe(const v1::SubscribeOp& op, const Sessio
                            .filter = *std::move(filter),
                            .cursor = {op.cursor(), 0},
                            .on_gap = *on_gap,
-                           .window = op.window()},
+                           .window = op.window(),
+                           .snapshot = *std::move(snapshot)},
                           *std::move(place)};
 }
 
@@ -154,6 +190,54 @@ Result<Subscription::Claim> check_ack(const v1::AckOp& op) {
       break;
   }
   return Error{Code::kBadArgument, "'ack' names no position"};
+}
+
+Result<QueryRequest> check_query(const v1::QueryOp& op, const SessionLimits& limits) {
+  auto selection = check_selection(op.selection());
+  if (!selection) return std::move(selection).error();
+  auto after = key_of_page_token(op.page_token());
+  if (!after) return std::move(after).error();
+  if (op.limit() > limits.query_rows_max) {
+    return Error{Code::kBadArgument,
+                 fmt::format("'limit' is {}, at most {}", op.limit(), limits.query_rows_max)};
+  }
+  if (op.wait_ms() > limits.query_wait_ms_max) {
+    return Error{Code::kBadArgument, fmt::format("'wait_ms' is {}, at most {}", op.wait_ms(),
+                                                 limits.query_wait_ms_max)};
+  }
+  QueryRequest request;
+  request.query.projection = op.projection();
+  request.query.selection = *std::move(selection);
+  request.query.after = *std::move(after);
+  request.query.limit = op.limit() == 0 ? limits.query_rows : op.limit();
+  // No more is read than one message takes.
+  request.query.bytes = limits.batch_bytes;
+  request.query.wait_ms = op.wait_ms();
+  request.query.min_sequence = op.min_sequence();
+  if (op.has_min_position()) {
+    auto position = Position::parse(op.min_position());
+    if (!position) return std::move(position).error();
+    request.min_position = *position;
+  }
+  return request;
+}
+
+std::string page_token_of(std::string_view key) {
+  std::string token(1, kPageToken);
+  token += key;
+  return token;
+}
+
+Result<WatchRequest> check_watch(const v1::WatchOp& op) {
+  auto selection = check_selection(op.selection());
+  if (!selection) return std::move(selection).error();
+  WatchRequest request{op.projection(), *std::move(selection), std::nullopt};
+  if (op.has_after()) {
+    auto position = Position::parse(op.after().position());
+    if (!position) return std::move(position).error();
+    request.after = WatchPlace{op.after().version(), *position};
+  }
+  return request;
 }
 
 Result<AppendRequest> check_publish(const v1::PublishOp& op) {

@@ -137,6 +137,12 @@ void SessionCore::handle(const v1::ClientMessage& message) {
       return on_publish(message.publish());
     case v1::ClientMessage::kRefresh:
       return on_refresh(message.refresh());
+    case v1::ClientMessage::kQuery:
+      return on_query(message.query());
+    case v1::ClientMessage::kWatch:
+      return on_watch(message.watch());
+    case v1::ClientMessage::kUnwatch:
+      return on_unwatch(message.unwatch());
     case v1::ClientMessage::kPing: {
       v1::ServerMessage pong;
       pong.mutable_pong();
@@ -150,7 +156,8 @@ void SessionCore::handle(const v1::ClientMessage& message) {
 }
 
 void SessionCore::refuse(const Error& error, const ReplyTo& reply_to) {
-  const bool is_publish = !reply_to.request.empty() && principal_->may_publish();
+  const bool is_publish =
+      !reply_to.request.empty() && !reply_to.is_query && principal_->may_publish();
   if (is_publish && error.code != Code::kBadMessage) {
     publishes_.push_back({loop_.next_number(), reply_to.request, Result<AppendResult>(error)});
     answer_publishes();
@@ -178,7 +185,9 @@ void SessionCore::reply_error(const Error& error, std::string_view id, std::stri
   reply_to.set_code(std::string(info.name));
   std::string text = error.message;
   for (const ErrorDetail& detail : error.details) {
-    text += fmt::format("; {}: {}", detail.subject, detail.description);
+    const std::string more = fmt::format("{}: {}", detail.subject, detail.description);
+    // The message about one field is its detail.
+    if (text.find(more) == std::string::npos) text += "; " + more;
   }
   reply_to.set_message(std::move(text));
   reply_to.set_retryable(info.retryable);
@@ -229,25 +238,40 @@ bool SessionCore::send_all(std::size_t& records) {
 
 // Gives turns until one has something to send.
 SessionCore::Served SessionCore::serve_next(std::size_t& records) {
-  const std::size_t count = subscriptions_.size();
-  for (std::size_t tried = 0; tried < count; ++tried) {
+  const std::size_t events_end = subscriptions_.size();
+  const std::size_t count = events_end + watches_.size();
+  for (std::size_t tried = 0; tried < count;) {
     const std::size_t at = (next_ + tried) % count;
-    Subscription& subscription = *subscriptions_[at];
-    if (!subscription.wants_turn()) continue;
-    EventsMessage message(form_, subscription.id());
-    subscription.fill(message, records);
-    if (message.events() > 0) {
+    const bool is_watch = at >= events_end;
+    const bool had_reader = row_reader_ != 0;
+    const Served served =
+        is_watch ? serve(*watches_[at - events_end], records) : serve(*subscriptions_[at], records);
+    if (served == Served::kNothing && had_reader && row_reader_ == 0) {
+      // Others were refused the disk in this pass and nothing else wakes them: one more pass, which
+      // the one that had it ends. The next step from disk comes later, so this happens once.
       next_ = at + 1;
-      send_events(subscription, std::move(message));
-      return Served::kSent;
+      tried = 0;
+      continue;
     }
-    if (!outbox_.empty()) return Served::kTold;
-    if (records == 0) {
-      next_ = at + 1;
-      return Served::kOutOfRecords;
-    }
+    ++tried;
+    if (served == Served::kNothing) continue;
+    // What a subscription tells comes between its events: it goes on then.
+    if (is_watch || served != Served::kTold) next_ = at + 1;
+    return served;
   }
   return Served::kNothing;
+}
+
+SessionCore::Served SessionCore::serve(Subscription& subscription, std::size_t& records) {
+  if (!subscription.wants_turn()) return Served::kNothing;
+  EventsMessage message(form_, subscription.id());
+  subscription.fill(message, records);
+  if (message.events() > 0) {
+    send_events(subscription, std::move(message));
+    return Served::kSent;
+  }
+  if (!outbox_.empty()) return Served::kTold;
+  return records == 0 ? Served::kOutOfRecords : Served::kNothing;
 }
 
 void SessionCore::send_events(Subscription& subscription, EventsMessage message) {
@@ -314,6 +338,8 @@ std::int64_t SessionCore::tick(std::int64_t now_ms) {
   if (tick_token(now_ms)) return now_ms + loop_.limits.heartbeat_ms;
   if (writing_) tick_write(now_ms);
   for (const auto& subscription : subscriptions_) subscription->tick(now_ms);
+  tick_openings();
+  tick_watches();
   if (drain_at_ms_ && now_ms >= *drain_at_ms_ && !finish_) send_closing();
   if (!writing_ && outbox_.empty() && !finish_) tick_quiet(now_ms);
   run();
@@ -327,7 +353,7 @@ std::int64_t SessionCore::next_tick_ms(std::int64_t now_ms) const {
   if (token_) next_ms = std::min(next_ms, token_->is_told ? token_->ends_ms : token_->tell_ms);
   for (const auto& subscription : subscriptions_)
     next_ms = std::min(next_ms, subscription->next_tick_ms(now_ms));
-  return next_ms;
+  return watches_.empty() ? next_ms : std::min(next_ms, next_watch_tick_ms(now_ms));
 }
 
 void SessionCore::tick_write(std::int64_t now_ms) {
@@ -343,6 +369,7 @@ void SessionCore::tick_write(std::int64_t now_ms) {
   if (waited_ms < kPinnedAtMostMs) return;
   if (std::exchange(writing_->holds_pins, false)) transport_.release_pins();
   for (const auto& subscription : subscriptions_) subscription->let_go();
+  let_go_of_rows();
 }
 
 void SessionCore::tick_quiet(std::int64_t now_ms) {
@@ -353,6 +380,7 @@ void SessionCore::tick_quiet(std::int64_t now_ms) {
     message.mutable_position()->set_position(told(*subscription, subscription->reached()));
     reply(message);
   }
+  tell_progress(now_ms);
   if (!outbox_.empty() || now_ms - sent_ms_ < loop_.limits.heartbeat_ms) return;
   v1::ServerMessage ping;
   ping.mutable_ping();

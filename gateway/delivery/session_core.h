@@ -15,22 +15,32 @@
 #include "gateway/delivery/loop_core.h"
 #include "gateway/delivery/outbox.h"
 #include "gateway/delivery/principal.h"
+#include "gateway/delivery/projection_access.h"
 #include "gateway/delivery/requests.h"
+#include "gateway/delivery/row_watch.h"
 #include "gateway/delivery/subscription.h"
 #include "gateway/delivery/token_bucket.h"
 #include "gateway/delivery/transport.h"
 
 namespace tidegate {
 
+// The log or the projections have no room for it, or cannot do it, at the moment.
+inline bool is_worth_a_retry(const Error& error) {
+  return error.code == Code::kOverloaded || error.code == Code::kUnavailable;
+}
+
 // The inside of a Session: one connection's subscriptions, answers and its one write in flight.
 //
 // Answers wait in the outbox. When the socket is free, the next answer goes, or else the next
 // events of the subscriptions in turn. An `events` message is made only when it is sent at once, so
-// an answer that is made later goes later.
+// an answer that is made later goes later. Rows of watches take turns with events in the same way:
+// the next step is taken when the socket is free and goes through the empty outbox.
 //
 //   session.cc            messages in and out, turns, time
 //   session_ops.cc        what each operation of the peer does
 //   session_log.cc        what the log answers: places found, gaps, reads, cursors
+//   session_rows.cc       watches of projections, and snapshots of subscriptions after a gap
+//   session_query.cc      queries of projections
 //   session_publish.cc    publishing
 //   session_token.cc      the end of the peer's token, and a new one
 //
@@ -58,6 +68,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   std::int64_t tick(std::int64_t now_ms);
   void drain_at(std::int64_t when_ms);
   void fall_behind();
+  // Rows, versions or projections have changed.
+  void rows_changed();
   // Somebody was revoked.
   void check_revoked();
   std::size_t loop_slot = 0;
@@ -110,6 +122,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   void run();
   bool send_all(std::size_t& records);
   Served serve_next(std::size_t& records);
+  Served serve(Subscription& subscription, std::size_t& records);
   void send(OutgoingMessage message, std::size_t events);
   void send_events(Subscription& subscription, EventsMessage message);
   void update_reading();
@@ -124,6 +137,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   void on_update(const v1::UpdateOp& op);
   void on_unsubscribe(const v1::UnsubscribeOp& op);
   void answer_updates(Subscription& subscription);
+  // Whether one more subscription or watch can be made, with this id.
+  Status check_room(std::string_view id);
   Subscription* find(std::string_view id);
   Subscription* find(std::uint64_t number);
   Subscription* find_or_refuse(std::string_view id);
@@ -135,9 +150,14 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   const std::string& told(Subscription& subscription, const Place& place);
 
   // session_log.cc
-  void open_at(Subscription& subscription, StartPlace place, bool with_cursor);
-  void on_opened(std::uint64_t number, const StartPlace& asked, bool with_cursor,
+  // The first time it opens the cursor as well, and a failure refuses the subscription; later it
+  // ends it, or is tried again.
+  void open_at(Subscription& subscription, StartPlace place, bool is_first);
+  void on_opened(std::uint64_t number, const StartPlace& asked, bool is_first,
                  Result<OpenedSubscription> opened);
+  void fail_opening(Subscription& subscription, const StartPlace& asked, bool is_first,
+                    const Error& error);
+  void tick_openings();
   void on_found(Subscription& subscription, const StartPlace& asked,
                 const OpenedSubscription& opened);
   void begin_delivery(Subscription& subscription, const ResolvedStart& start);
@@ -149,6 +169,37 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   // Tells it. False when the subscription ended.
   bool gap(Subscription& subscription, std::string requested, Sequence floor, v1::GapReason reason);
   void reset(Subscription& subscription, const ResolvedStart& start);
+
+  // session_rows.cc
+  void on_watch(const v1::WatchOp& op);
+  void on_unwatch(const v1::UnwatchOp& op);
+  RowWatch* find_watch(std::string_view id);
+  RowWatch* find_watch(std::uint64_t number);
+  // Whether the peer may read the projection, and name so many keys.
+  Status check_source(const std::string& projection, const RowSelection& selection) const;
+  void begin_watch(const std::string& id, std::uint64_t subscription, WatchRequest request);
+  void open_watch(RowWatch& watch, WatchRequest request);
+  void on_watch_opened(std::uint64_t number, Result<std::shared_ptr<RowCursor>> cursor);
+  void fail(RowWatch& watch, const Error& error);
+  void remove(RowWatch& watch);
+  void end_forbidden_watches();
+  Served serve(RowWatch& watch, std::size_t& records);
+  void read_rows(RowWatch& watch);
+  void on_rows_read(std::uint64_t number, Result<WatchStep> step);
+  bool tell(RowWatch& watch, WatchStep step);
+  void tell_place(RowWatch& watch);
+  bool tell_snapshot_end(RowWatch& watch);
+  void tell_unwatched(std::string_view id, std::string_view reason);
+  void begin_snapshot(Subscription& subscription);
+  void end_snapshot(RowWatch& watch, const Position& position);
+  void tick_watches();
+  void let_go_of_rows();
+  void tell_progress(std::int64_t now_ms);
+  std::int64_t next_watch_tick_ms(std::int64_t now_ms) const;
+
+  // session_query.cc
+  void on_query(const v1::QueryOp& op);
+  void on_queried(const std::string& request, const std::string& projection, Result<RowPage> page);
 
   // session_publish.cc
   void on_publish(const v1::PublishOp& op);
@@ -171,7 +222,11 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   bool has_ended_ = false;
 
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
-  std::size_t next_ = 0;  // whose turn it is
+  std::vector<std::unique_ptr<RowWatch>> watches_;
+  std::size_t next_ = 0;  // whose turn it is: subscriptions come before watches
+  // The watch that has a step from disk under way, or one that is not told yet; 0: none.
+  std::uint64_t row_reader_ = 0;
+  std::uint32_t queries_ = 0;  // that wait for their answer
 
   Outbox outbox_;
   std::optional<Write> writing_;

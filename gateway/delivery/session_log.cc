@@ -30,10 +30,10 @@ v1::ResetReason reset_reason(ResolvedStart::Outcome outcome) {
 
 // --------------------------------------------------------------------------------- finding a place
 
-void SessionCore::open_at(Subscription& subscription, StartPlace place, bool with_cursor) {
+void SessionCore::open_at(Subscription& subscription, StartPlace place, bool is_first) {
   const std::uint64_t number = subscription.number();
   OpenSubscription request{subscription.filter(), place, {}, {}, {}};
-  if (with_cursor && !subscription.cursor().name.empty()) {
+  if (is_first && !subscription.cursor().name.empty()) {
     request.owner = principal_->owner;
     request.cursor = subscription.cursor().name;
     request.taken_over = [weak = weak_from_this(), number] {
@@ -41,11 +41,11 @@ void SessionCore::open_at(Subscription& subscription, StartPlace place, bool wit
     };
   }
   loop_.log.open(std::move(request), [weak = weak_from_this(), loop = loop_.weak_from_this(),
-                                      number, asked = place, with_cursor, owner = principal_->owner,
+                                      number, asked = place, is_first, owner = principal_->owner,
                                       cursor = request.cursor](Result<OpenedSubscription> opened) {
     const auto self = weak.lock();
     if (self && self->find(number) != nullptr) {
-      self->on_opened(number, asked, with_cursor, std::move(opened));
+      self->on_opened(number, asked, is_first, std::move(opened));
       return;
     }
     // Nobody waits for it any more; the cursor is not to stay open.
@@ -56,25 +56,49 @@ void SessionCore::open_at(Subscription& subscription, StartPlace place, bool wit
   });
 }
 
-void SessionCore::on_opened(std::uint64_t number, const StartPlace& asked, bool with_cursor,
+void SessionCore::on_opened(std::uint64_t number, const StartPlace& asked, bool is_first,
                             Result<OpenedSubscription> opened) {
   Subscription& subscription = *find(number);
   if (!opened) {
-    reply_error(opened.error(), subscription.id());
-    remove(subscription);
+    fail_opening(subscription, asked, is_first, opened.error());
   } else {
-    if (with_cursor && !subscription.cursor().name.empty()) subscription.hold(opened->generation);
+    if (is_first && !subscription.cursor().name.empty()) subscription.hold(opened->generation);
     on_found(subscription, asked, *opened);
   }
   run();
 }
 
+void SessionCore::fail_opening(Subscription& subscription, const StartPlace& asked, bool is_first,
+                               const Error& error) {
+  if (!is_first && is_worth_a_retry(error)) {
+    subscription.open_at_tick = asked;
+    loop_.tick_no_later(*this, loop_.now_ms());
+    return;
+  }
+  const std::string id = subscription.id();
+  reply_error(error, id);
+  remove(subscription);
+  // The peer has heard of it before: an error alone may as well answer an `ack`.
+  if (!is_first) tell_unsubscribed(id, code_info(error.code).name);
+}
+
+void SessionCore::tick_openings() {
+  for (const auto& subscription : subscriptions_) {
+    const auto place = std::exchange(subscription->open_at_tick, std::nullopt);
+    if (place) open_at(*subscription, *place, false);
+  }
+}
+
 void SessionCore::on_found(Subscription& subscription, const StartPlace& asked,
                            const OpenedSubscription& opened) {
   const ResolvedStart& start = opened.start;
-  if (opened.lapsed_from != 0 && !gap(subscription, fmt::format("{}", opened.lapsed_from),
-                                      start.floor, v1::GAP_REASON_DATA_LOSS)) {
-    return;
+  if (opened.lapsed_from != 0) {
+    if (!gap(subscription, fmt::format("{}", opened.lapsed_from), start.floor,
+             v1::GAP_REASON_DATA_LOSS)) {
+      return;
+    }
+    // What the peer made of the lost events goes with a snapshot, and with nothing else.
+    if (subscription.on_gap() == GapAnswer::kSnapshot) return begin_snapshot(subscription);
   }
   switch (start.outcome) {
     case ResolvedStart::Outcome::kOk:
@@ -94,9 +118,10 @@ void SessionCore::on_found(Subscription& subscription, const StartPlace& asked,
   }
 }
 
-// The cursor stays where it is until the peer acknowledges; only the position of the floor is asked
-// for.
+// From the floor, or by a snapshot. The cursor stays where it is until the peer acknowledges; only
+// the position of the floor is asked for.
 void SessionCore::go_on_from(Subscription& subscription, Sequence floor) {
+  if (subscription.on_gap() == GapAnswer::kSnapshot) return begin_snapshot(subscription);
   subscription.begin_again();
   open_at(subscription, AfterSequence{floor - 1}, false);
 }
@@ -104,6 +129,9 @@ void SessionCore::go_on_from(Subscription& subscription, Sequence floor) {
 void SessionCore::begin_delivery(Subscription& subscription, const ResolvedStart& start) {
   const Place place{start.after, start.position.check};
   subscription.begin_at(place);
+  // Then `snapshot_end` has said where it goes on.
+  const bool comes_from_snapshot =
+      std::exchange(subscription.snapshot_at, std::nullopt).has_value() && subscription.is_indexed;
   if (!subscription.is_indexed) {
     subscription.is_indexed = true;
     loop_.index.add(subscription.number(), subscription, subscription.filter());
@@ -113,14 +141,17 @@ void SessionCore::begin_delivery(Subscription& subscription, const ResolvedStart
       loop_.probe.subscription_resumed(is_in_tail ? ResumeSource::kTail : ResumeSource::kLog);
     }
   }
-  v1::ServerMessage message;
-  v1::Subscribed& subscribed = *message.mutable_subscribed();
-  subscribed.set_id(subscription.id());
-  subscribed.set_position(told(subscription, place));
-  subscribed.set_head(start.head);
-  subscribed.set_behind(start.head > place.sequence ? start.head - place.sequence : 0);
-  subscribed.set_resumed(start.resumed);
-  reply(message);
+  const std::string& position = told(subscription, place);
+  if (!comes_from_snapshot) {
+    v1::ServerMessage message;
+    v1::Subscribed& subscribed = *message.mutable_subscribed();
+    subscribed.set_id(subscription.id());
+    subscribed.set_position(position);
+    subscribed.set_head(start.head);
+    subscribed.set_behind(start.head > place.sequence ? start.head - place.sequence : 0);
+    subscribed.set_resumed(start.resumed);
+    reply(message);
+  }
   answer_updates(subscription);
 }
 
@@ -134,7 +165,7 @@ bool SessionCore::gap(Subscription& subscription, std::string requested, Sequenc
   gap.set_reason(reason);
   reply(message);
   loop_.probe.subscription_resumed(ResumeSource::kGap);
-  if (subscription.on_gap() == GapAnswer::kGoOnFromFloor) return true;
+  if (subscription.on_gap() != GapAnswer::kEnd) return true;
   remove(subscription);
   return false;
 }

@@ -44,23 +44,34 @@ void SessionCore::on_subscribe(const v1::SubscribeOp& op) {
   if (Status named = check_id(op.id(), "id", limits); !named) {
     return reply_error(named.error(), {});
   }
-  if (find(op.id()) != nullptr) {
-    return reply_error({Code::kBadArgument, fmt::format("subscription id '{}' is in use", op.id())},
-                       op.id());
-  }
-  if (subscriptions_.size() >= limits.subscriptions) {
-    return reply_error({Code::kLimit, fmt::format("a connection has at most {} subscriptions",
-                                                  limits.subscriptions)},
-                       op.id());
-  }
+  if (Status room = check_room(op.id()); !room) return reply_error(room.error(), op.id());
   auto request = check_subscribe(op, limits);
   if (!request) return reply_error(request.error(), op.id());
   if (Status granted = principal_->check_subscribe(request->settings.filter); !granted) {
     return reply_error(granted.error(), op.id());
   }
+  if (const SnapshotSource* source = request->settings.snapshot.get(); source != nullptr) {
+    Status good = check_source(source->projection, source->selection);
+    // A mistake is told now, not when the first trim makes the snapshot necessary.
+    if (good) good = loop_.projections.check_exists(source->projection);
+    if (!good) return reply_error(good.error(), op.id());
+  }
   request->settings.number = loop_.next_number();
   subscriptions_.push_back(std::make_unique<Subscription>(*this, std::move(request->settings)));
   open_at(*subscriptions_.back(), std::move(request->place), true);
+}
+
+Status SessionCore::check_room(std::string_view id) {
+  if (find(id) != nullptr || find_watch(id) != nullptr) {
+    return Error{Code::kBadArgument, fmt::format("id '{}' is in use", id)};
+  }
+  const auto has_own_id = [](const auto& watch) { return watch->subscription == 0; };
+  const auto watches = std::count_if(watches_.begin(), watches_.end(), has_own_id);
+  if (subscriptions_.size() + static_cast<std::size_t>(watches) < loop_.limits.subscriptions) {
+    return {};
+  }
+  return Error{Code::kLimit, fmt::format("a connection has at most {} subscriptions and watches",
+                                         loop_.limits.subscriptions)};
 }
 
 void SessionCore::on_unsubscribe(const v1::UnsubscribeOp& op) {
@@ -78,6 +89,10 @@ void SessionCore::tell_unsubscribed(std::string_view id, std::string_view reason
 }
 
 void SessionCore::remove(Subscription& subscription) {
+  const auto snapshot = std::find_if(watches_.begin(), watches_.end(), [&](const auto& watch) {
+    return watch->subscription == subscription.number();
+  });
+  if (snapshot != watches_.end()) remove(**snapshot);
   const HeldCursor& cursor = subscription.cursor();
   if (cursor.generation != 0) {
     // What the peer has acknowledged is not lost because an earlier acknowledgement is still on its
@@ -98,6 +113,7 @@ void SessionCore::remove(Subscription& subscription) {
 }
 
 void SessionCore::remove_all() {
+  while (!watches_.empty()) remove(*watches_.back());
   while (!subscriptions_.empty()) remove(*subscriptions_.back());
 }
 

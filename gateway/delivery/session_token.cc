@@ -35,13 +35,17 @@ void SessionCore::on_refresh(const v1::RefreshOp& op) {
 
   std::vector<Subscription*> lost;
   for (const auto& subscription : subscriptions_) {
-    if (!principal_->check_subscribe(subscription->filter())) lost.push_back(subscription.get());
+    const SnapshotSource* source = subscription->snapshot();
+    const bool is_granted = principal_->check_subscribe(subscription->filter()) &&
+                            (source == nullptr || principal_->check_projection(source->projection));
+    if (!is_granted) lost.push_back(subscription.get());
   }
   for (Subscription* subscription : lost) {
     const std::string id = subscription->id();
     remove(*subscription);
     tell_unsubscribed(id, "forbidden");
   }
+  end_forbidden_watches();
 }
 
 void SessionCore::note_expiry() {

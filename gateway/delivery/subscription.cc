@@ -287,7 +287,7 @@ std::int64_t Subscription::next_tick_ms(std::int64_t now_ms) const {
   constexpr std::int64_t kLookMs = 2500;
   switch (state_) {
     case State::kOpening:
-      return now_ms + session_.loop().limits.position_ms;
+      return open_at_tick ? now_ms : now_ms + session_.loop().limits.position_ms;
     case State::kBehind:
       return now_ms;
     case State::kLive:

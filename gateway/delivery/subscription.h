@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -12,13 +13,14 @@
 #include "gateway/delivery/codec.h"
 #include "gateway/delivery/interest_index.h"
 #include "gateway/delivery/place.h"
+#include "gateway/delivery/row_watch.h"
 
 namespace tidegate {
 
 class SessionCore;
 
 // What to do when events after the place are gone.
-enum class GapAnswer : std::uint8_t { kEnd, kGoOnFromFloor };
+enum class GapAnswer : std::uint8_t { kEnd, kGoOnFromFloor, kSnapshot };
 
 // A durable cursor that a subscription holds.
 struct HeldCursor {
@@ -56,7 +58,8 @@ class Subscription final : public Interested {
     Filter filter;
     HeldCursor cursor;
     GapAnswer on_gap = GapAnswer::kEnd;
-    std::uint32_t window = 0;  // 0: none
+    std::uint32_t window = 0;                        // 0: none
+    std::unique_ptr<const SnapshotSource> snapshot;  // of kSnapshot
   };
   Subscription(SessionCore& session, Settings settings);
   ~Subscription() override;
@@ -69,6 +72,7 @@ class Subscription final : public Interested {
   const HeldCursor& cursor() const { return settings_.cursor; }
   void hold(std::uint64_t generation) { settings_.cursor.generation = generation; }
   GapAnswer on_gap() const { return settings_.on_gap; }
+  const SnapshotSource* snapshot() const { return settings_.snapshot.get(); }
   bool is_opening() const { return state_ == State::kOpening; }
 
   // Its place is known: it is BEHIND and owes a `caught_up`.
@@ -123,6 +127,10 @@ class Subscription final : public Interested {
   std::optional<Claim> next_claim;
   // `update` operations that wait for the place to be known.
   std::uint32_t updates_waiting = 0;
+  // Where the last snapshot stood, until delivery goes on from there.
+  std::optional<Sequence> snapshot_at;
+  // OPENING: its place is to be asked for again at the next tick.
+  std::optional<StartPlace> open_at_tick;
   // In the loop's index, from the first time that its place is known.
   bool is_indexed = false;
 

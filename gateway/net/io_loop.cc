@@ -16,6 +16,7 @@
 #include "eventstore/base/check.h"
 #include "eventstore/base/guarded.h"
 #include "eventstore/base/log.h"
+#include "gateway/delivery/engine_access.h"
 #include "gateway/delivery/store_access.h"
 #include "gateway/net/connection.h"
 
@@ -57,8 +58,10 @@ struct IoLoop::Impl {
         mailbox(std::make_shared<Mailbox>(context)),
         access(setup.store, setup.pressure,
                [box = mailbox](std::function<void()> task) { box->post(std::move(task)); }),
-        delivery(access, setup.clock, setup.limits, setup.delivery_probe, setup.authority,
-                 setup.server),
+        projections(setup.engine, setup.store, setup.pressure,
+                    [box = mailbox](std::function<void()> task) { box->post(std::move(task)); }),
+        delivery(access, projections, setup.clock, setup.limits, setup.delivery_probe,
+                 setup.authority, setup.server),
         timer(context),
         timers(setup.clock.steady_ms()),
         ticked_ms(setup.clock.steady_ms()) {}
@@ -75,6 +78,7 @@ struct IoLoop::Impl {
   asio::executor_work_guard<asio::io_context::executor_type> work;
   std::shared_ptr<Mailbox> mailbox;
   StoreAccess access;
+  EngineAccess projections;
   DeliveryLoop delivery;
   asio::steady_timer timer;
   TimerWheel<Connection> timers;

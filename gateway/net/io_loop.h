@@ -23,6 +23,7 @@ class io_context;
 namespace tidegate {
 
 class Connection;
+class Engine;
 
 struct IoLoopSetup {
   EventStore& store;
@@ -31,6 +32,7 @@ struct IoLoopSetup {
   DeliveryProbe& delivery_probe;
   NetProbe& net_probe;
   const Authority& authority;
+  Engine* engine = nullptr;  // null: projections are switched off
   const PressureGauge& pressure;
   std::string server;   // name and version told in `welcome`
   unsigned number = 0;  // from 0; of metrics and connection names
@@ -59,7 +61,8 @@ class IoLoop {
   // Runs `task` on the loop, in the order of the calls; drops it when the loop has ended. The
   // mailbox has no bound of its own: whoever posts has one. The appender: one wake per loop; the
   // store's answers: what sessions may have under way (per subscription one read, one place and one
-  // acknowledgement; per session 64 publishes); the listener: 512 new connections; a gRPC session:
+  // acknowledgement; per session 64 publishes, 16 queries, one opening per watch and one step of
+  // all of them); the engine: one wake per loop; the listener: 512 new connections; a gRPC session:
   // 4 MiB of messages, then its peer is not read.
   void post(std::function<void()> task);
   // How long ago the loop's timer last ran; far above 250 when something blocks it.

@@ -19,6 +19,8 @@
 
 namespace tidegate {
 
+class Engine;
+
 struct NetOptions {
   ListenAddress http;
   unsigned io_threads = 1;
@@ -38,10 +40,10 @@ struct NetOptions {
 // rest: any (internally synchronised).
 class NetServer final : public SessionHost {
  public:
-  // The references must outlive it.
+  // The references must outlive it, and so must the engine; null: projections are switched off.
   NetServer(EventStore& store, const Clock& clock, DeliveryProbe& delivery_probe,
-            NetProbe& net_probe, const Authority& authority, const PressureGauge& pressure,
-            const NetOptions& options);
+            NetProbe& net_probe, const Authority& authority, Engine* engine,
+            const PressureGauge& pressure, const NetOptions& options);
   // Resets what is still connected and joins the threads. Handles of remote sessions must be gone.
   ~NetServer() override;
 

@@ -1,6 +1,9 @@
 #include "gateway/ops/metrics.h"
 
 #include <array>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <prometheus/counter.h>
@@ -9,13 +12,14 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include "eventstore/base/guarded.h"
+#include "eventstore/base/string_map.h"
 #include "gateway/ops/memory_guard.h"
 
 namespace tidegate {
 namespace {
 
 using prometheus::Counter;
-using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Histogram;
 
@@ -59,6 +63,9 @@ std::string_view source_name(ResumeSource source) {
   return "unknown";
 }
 
+// More than an engine has, since those that were removed stay until the next scrape.
+constexpr std::size_t kProjectionSeriesMax = 1024;
+
 }  // namespace
 
 struct Metrics::Impl {
@@ -79,36 +86,48 @@ struct Metrics::Impl {
     }
   }
 
-  Family<Counter>& counters(const char* name, const char* help) {
+  prometheus::Family<Counter>& counters(const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
   }
-  Family<Gauge>& gauges(const char* name, const char* help) {
+  prometheus::Family<Gauge>& gauges(const char* name, const char* help) {
     return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
   }
-  Family<Histogram>& histograms(const char* name, const char* help) {
+  prometheus::Family<Histogram>& histograms(const char* name, const char* help) {
     return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
   }
+
+  struct ProjectionSeries {
+    Counter* events = nullptr;
+    Gauge* behind = nullptr;
+    Gauge* running = nullptr;
+    bool is_known = true;  // to the engine, at this scrape
+  };
+  using AllProjections = StringMap<ProjectionSeries>;
+  // Null when there are too many.
+  ProjectionSeries* find_projection(AllProjections& all, std::string_view name);
+  void scrape(const Engine& engine);
 
   prometheus::Registry registry;
 
   // Connections.
-  Family<Gauge>& connections = gauges("tidegate_connections", "Open sessions.");
-  Family<Counter>& opened = counters("tidegate_connections_opened_total", "Sessions begun.");
-  Family<Counter>& closed =
+  prometheus::Family<Gauge>& connections = gauges("tidegate_connections", "Open sessions.");
+  prometheus::Family<Counter>& opened =
+      counters("tidegate_connections_opened_total", "Sessions begun.");
+  prometheus::Family<Counter>& closed =
       counters("tidegate_connections_closed_total", "Sessions ended, by reason.");
-  Family<Counter>& refused =
+  prometheus::Family<Counter>& refused =
       counters("tidegate_connections_refused_total", "HTTP requests refused, by status.");
-  Family<Histogram>& durations =
+  prometheus::Family<Histogram>& durations =
       histograms("tidegate_connection_duration_seconds", "How long sessions lasted.");
-  Family<Counter>& heartbeats =
+  prometheus::Family<Counter>& heartbeats =
       counters("tidegate_heartbeat_failures_total", "Peers given up, by cause.");
   Counter& no_pong = heartbeats.Add({{"cause", "no_pong"}});
   Counter& no_progress = heartbeats.Add({{"cause", "no_progress"}});
-  Family<Histogram>& lags =
+  prometheus::Family<Histogram>& lags =
       histograms("tidegate_loop_lag_seconds", "How late the timer of an I/O loop came.");
 
   // Calls.
-  Family<Counter>& calls =
+  prometheus::Family<Counter>& calls =
       counters("tidegate_grpc_calls_total", "gRPC calls ended, by method and status.");
 
   // Delivery.
@@ -119,18 +138,19 @@ struct Metrics::Impl {
   Counter& sent_bytes = counters("tidegate_sent_bytes_total", "Bytes of these messages.").Add({});
   Counter& delivered =
       counters("tidegate_events_delivered_total", "Events in these messages.").Add({});
-  Family<Counter>& resumes_total =
+  prometheus::Family<Counter>& resumes_total =
       counters("tidegate_resumes_total",
                "Subscriptions that began at a known position, by what answered them.");
   std::array<Counter*, 4> resumes = {};
   Gauge& subscriptions = gauges("tidegate_subscriptions", "Open subscriptions.").Add({});
   Gauge& behind =
       gauges("tidegate_subscribers_behind", "Subscriptions that read below the live edge.").Add({});
-  Family<Counter>& errors =
+  Gauge& watches = gauges("tidegate_watches", "Open watches of sessions.").Add({});
+  prometheus::Family<Counter>& errors =
       counters("tidegate_errors_sent_total", "Errors told to clients, by code.");
 
   // The log.
-  Family<Histogram>& append_duration =
+  prometheus::Family<Histogram>& append_duration =
       histograms("tidegate_append_duration_seconds",
                  "Of a group: longest wait in the queue, and write with fsync.");
   Histogram& queued = append_duration.Add({{"stage", "queue"}}, append_buckets());
@@ -143,15 +163,24 @@ struct Metrics::Impl {
       counters("tidegate_appended_bytes_total", "Bytes of these events.").Add({});
   Counter& deduplicated =
       counters("tidegate_appends_deduplicated_total", "Events that were known already.").Add({});
-  Family<Counter>& append_failures =
+  prometheus::Family<Counter>& append_failures =
       counters("tidegate_append_failures_total", "Publish requests refused, by code.");
-  Family<Counter>& chunks =
+  prometheus::Family<Counter>& chunks =
       counters("tidegate_chunk_reads_total", "Reads below the tail, by what answered them.");
   Counter& chunks_cached = chunks.Add({{"from", "cache"}});
   Counter& chunks_disk = chunks.Add({{"from", "disk"}});
 
+  // Projections: a series for each that there is.
+  prometheus::Family<Counter>& folded =
+      counters("tidegate_projection_events_total", "Matching events folded, by projection.");
+  prometheus::Family<Gauge>& projections_behind =
+      gauges("tidegate_projection_behind", "Events of the log that it has not looked at.");
+  prometheus::Family<Gauge>& projections_running =
+      gauges("tidegate_projection_running", "0 while it is paused or a version has failed.");
+  Guarded<AllProjections> projections;
+
   // Keys and certificates.
-  Family<Gauge>& certificate_expiry =
+  prometheus::Family<Gauge>& certificate_expiry =
       gauges("tidegate_tls_certificate_expiry_seconds", "When the certificate ends, Unix time.");
   Counter& reload_failures =
       counters("tidegate_reload_failures_total", "Files that SIGHUP found unusable.").Add({});
@@ -171,10 +200,49 @@ struct Metrics::Impl {
       gauges("tidegate_disk_low", "1 while publishes are refused for want of space.").Add({});
 };
 
+Metrics::Impl::ProjectionSeries* Metrics::Impl::find_projection(AllProjections& all,
+                                                                std::string_view name) {
+  if (const auto found = all.find(name); found != all.end()) return &found->second;
+  if (all.size() >= kProjectionSeriesMax) return nullptr;
+  const prometheus::Labels labels = {{"projection", std::string(name)}};
+  ProjectionSeries made;
+  made.events = &folded.Add(labels);
+  made.behind = &projections_behind.Add(labels);
+  made.running = &projections_running.Add(labels);
+  return &all.emplace(std::string(name), made).first->second;
+}
+
+void Metrics::Impl::scrape(const Engine& engine) {
+  const std::vector<ProjectionInfo> infos = engine.list();
+  projections.with([&](AllProjections& all) {
+    for (auto& [name, series] : all) series.is_known = false;
+    for (const ProjectionInfo& info : infos) {
+      ProjectionSeries* const series = find_projection(all, info.name);
+      if (series == nullptr) continue;
+      const VersionInfo* const live = info.live();
+      const Sequence reached = live == nullptr ? 0 : live->checkpoint.position.sequence;
+      bool is_running = !info.is_paused;
+      for (const VersionInfo& version : info.versions) is_running = is_running && !version.failure;
+      series->is_known = true;
+      series->behind->Set(static_cast<double>(info.head > reached ? info.head - reached : 0));
+      series->running->Set(is_running ? 1 : 0);
+    }
+    std::erase_if(all, [this](const auto& entry) {
+      const ProjectionSeries& series = entry.second;
+      if (series.is_known) return false;
+      folded.Remove(series.events);
+      projections_behind.Remove(series.behind);
+      projections_running.Remove(series.running);
+      return true;
+    });
+  });
+}
+
 Metrics::Metrics(const std::string& version) : impl_(std::make_unique<Impl>(version)) {}
 Metrics::~Metrics() = default;
 
-std::string Metrics::text(const EventStore& store) {
+std::string Metrics::text(const EventStore& store, const Engine* projections) {
+  if (projections != nullptr) impl_->scrape(*projections);
   const StoreStatus status = store.status();
   impl_->queue_bytes.Set(static_cast<double>(status.ingest_queue_bytes));
   impl_->head.Set(static_cast<double>(store.tail().head()));
@@ -245,6 +313,10 @@ void Metrics::behind_changed(int by) {
   impl_->behind.Increment(by);
 }
 
+void Metrics::watches_changed(int by) {
+  impl_->watches.Increment(by);
+}
+
 void Metrics::error_sent(Code code) {
   impl_->errors.Add({{"code", std::string(code_info(code).name)}}).Increment();
 }
@@ -279,6 +351,14 @@ void Metrics::loop_lagged(unsigned loop, std::int64_t lag_us) {
 
 void Metrics::call_ended(std::string_view method, std::string_view status) {
   impl_->calls.Add({{"method", std::string(method)}, {"status", std::string(status)}}).Increment();
+}
+
+void Metrics::committed(std::string_view projection, std::size_t events, std::size_t /*rows*/,
+                        std::int64_t /*commit_us*/) {
+  impl_->projections.with([&](Impl::AllProjections& all) {
+    if (Impl::ProjectionSeries* const series = impl_->find_projection(all, projection))
+      series->events->Increment(static_cast<double>(events));
+  });
 }
 
 }  // namespace tidegate

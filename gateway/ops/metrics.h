@@ -8,21 +8,27 @@
 #include "gateway/api/api_probe.h"
 #include "gateway/delivery/probe.h"
 #include "gateway/net/net_probe.h"
+#include "projections/engine.h"
 
 namespace tidegate {
 
 // The numbers of the gateway for Prometheus; the only place that knows their names. Every component
 // tells it verbs through its own probe. docs/operations.md explains each metric. Thread: any
 // (internally synchronised).
-class Metrics final : public StoreProbe, public DeliveryProbe, public NetProbe, public ApiProbe {
+class Metrics final : public StoreProbe,
+                      public DeliveryProbe,
+                      public NetProbe,
+                      public ApiProbe,
+                      public ProjectionProbe {
  public:
   explicit Metrics(const std::string& version);
   ~Metrics() override;
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  // All of them in Prometheus' text format; what the store knows by itself is asked of it now.
-  std::string text(const EventStore& store);
+  // All of them in Prometheus' text format; what the store and the projections know by themselves
+  // is asked of them now. No projections: null.
+  std::string text(const EventStore& store, const Engine* projections);
 
   // A certificate is in use until then.
   void certificate_loaded(std::int64_t expires_s);
@@ -44,6 +50,7 @@ class Metrics final : public StoreProbe, public DeliveryProbe, public NetProbe, 
   void subscription_resumed(ResumeSource source) override;
   void subscriptions_changed(int by) override;
   void behind_changed(int by) override;
+  void watches_changed(int by) override;
   void error_sent(Code code) override;
 
   void connection_opened(std::string_view transport) override;
@@ -54,6 +61,9 @@ class Metrics final : public StoreProbe, public DeliveryProbe, public NetProbe, 
   void loop_lagged(unsigned loop, std::int64_t lag_us) override;
 
   void call_ended(std::string_view method, std::string_view status) override;
+
+  void committed(std::string_view projection, std::size_t events, std::size_t rows,
+                 std::int64_t commit_us) override;
 
  private:
   struct Impl;

@@ -14,12 +14,14 @@
 #include "gateway/api/grpc_server.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "projections/engine.h"
 #include "tests/api/fake_session_host.h"
 #include "tests/support/fake_authority.h"
 #include "tests/support/store_fixture.h"
 #include "tidegate/v1/admin_service.grpc.pb.h"
 #include "tidegate/v1/cursor_service.grpc.pb.h"
 #include "tidegate/v1/event_service.grpc.pb.h"
+#include "tidegate/v1/projection_service.grpc.pb.h"
 #include "tidegate/v1/stream_service.grpc.pb.h"
 
 namespace tidegate::test {
@@ -105,17 +107,27 @@ class CallCounts final : public ApiProbe {
   Guarded<Counts> counts_;
 };
 
-// A store, a server on a free port in front of it, and a channel to it.
+// A store with its projections, a server on a free port in front of them, and a channel to it.
 class ApiTest : public StoreDirTest {
  protected:
+  using ProjectionStub = v1::ProjectionService::Stub;
+
   void SetUp() override { start(); }
 
   void start() {
+    EventStore& opened = open();
+    EngineOptions options;
+    options.built_in = false;
+    options.clock = &clock_;
+    auto engine = Engine::open(opened, options);
+    ASSERT_TRUE(engine) << engine.error().message;
+    engine_ = *std::move(engine);
     server_ = std::make_unique<GrpcServer>(GrpcOptions{.listen = "127.0.0.1:0",
                                                        .version = "1.2.3",
                                                        .libraries = {{"rocksdb", "7.8.3"}},
-                                                       .probe = &calls_},
-                                           open(), host_, authority_, [] {
+                                                       .probe = &calls_,
+                                                       .pressure = &pressure_},
+                                           opened, host_, engine_.get(), authority_, [] {
                                              return DeliveryCounts{11, 22, 3};
                                            });
     const auto address = server_->start();
@@ -125,11 +137,13 @@ class ApiTest : public StoreDirTest {
     events_ = v1::EventService::NewStub(channel_);
     streams_ = v1::StreamService::NewStub(channel_);
     cursors_ = v1::CursorService::NewStub(channel_);
+    projections_ = v1::ProjectionService::NewStub(channel_);
     admin_ = v1::AdminService::NewStub(channel_);
   }
   void stop() {
     if (server_) server_->shutdown(std::chrono::milliseconds(0));
     server_.reset();
+    engine_.reset();
   }
   void TearDown() override {
     stop();
@@ -140,19 +154,31 @@ class ApiTest : public StoreDirTest {
   static void set_deadline(grpc::ClientContext& context) {
     context.set_deadline(std::chrono::system_clock::now() + kDeadline);
   }
-  // Calls a unary method of a stub.
+  // Calls a unary method of a stub, as who has the token if one is given.
   template <typename Stub, typename Request, typename Response>
   static Failure call(Stub& stub,
                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                      const std::type_identity_t<Request>& request, Response& response) {
+                      const std::type_identity_t<Request>& request, Response& response,
+                      const std::string& token = "") {
     grpc::ClientContext context;
     set_deadline(context);
+    if (!token.empty()) context.AddMetadata("authorization", "Bearer " + token);
     return failure_of((stub.*method)(&context, request, &response));
   }
   Failure send(const v1::PublishRequest& request, v1::PublishResponse* response = nullptr) {
     v1::PublishResponse unused;
     return call(*events_, &v1::EventService::Stub::Publish, request,
                 response == nullptr ? unused : *response);
+  }
+  // Somebody whose token is the name, until `expires_s`; from now on everybody needs a token.
+  void know(const std::string& name, const std::vector<std::string>& subscribe,
+            bool is_admin = false, std::int64_t expires_s = 0) {
+    Principal made;
+    made.owner = made.subject = name;
+    for (const std::string& pattern : subscribe) made.subscribe.push_back(*Pattern::parse(pattern));
+    made.is_admin = is_admin;
+    made.expires_s = expires_s;
+    authority_.know(name, std::move(made));
   }
   // Publishes what must succeed.
   v1::PublishResponse put(const v1::PublishRequest& request) {
@@ -163,14 +189,17 @@ class ApiTest : public StoreDirTest {
   }
 
   CallCounts calls_;
+  PressureGauge pressure_;
   FakeSessionHost host_;
   FakeAuthority authority_;
+  std::unique_ptr<Engine> engine_;
   std::unique_ptr<GrpcServer> server_;
   std::string address_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::EventService::Stub> events_;
   std::unique_ptr<v1::StreamService::Stub> streams_;
   std::unique_ptr<v1::CursorService::Stub> cursors_;
+  std::unique_ptr<ProjectionStub> projections_;
   std::unique_ptr<v1::AdminService::Stub> admin_;
 };
 

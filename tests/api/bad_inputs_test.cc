@@ -195,5 +195,62 @@ INSTANTIATE_TEST_SUITE_P(
                 "history_mismatch", nullptr}),
     [](const auto& each) { return std::string(each.param.name); });
 
+// What a query of a projection may get wrong -----------------------------------------------------
+
+struct BadQuery {
+  const char* name;
+  std::function<void(v1::QueryProjectionRequest&)> spoil;
+  const char* reason;
+  const char* field;
+};
+
+class BadQueryTest : public ApiTest, public ::testing::WithParamInterface<BadQuery> {};
+
+TEST_P(BadQueryTest, IsRefused) {
+  v1::QueryProjectionRequest request;
+  request.set_name("orders");
+  GetParam().spoil(request);
+  v1::QueryProjectionResponse response;
+  const Failure failure = call(*projections_, &ProjectionStub::QueryProjection, request, response);
+  EXPECT_EQ(failure.code, grpc::INVALID_ARGUMENT) << failure.message;
+  EXPECT_EQ(failure.reason, GetParam().reason) << failure.message;
+  ASSERT_FALSE(failure.fields.empty()) << failure.message;
+  EXPECT_EQ(failure.fields.front(), GetParam().field) << failure.message;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Inputs, BadQueryTest,
+    ::testing::Values(
+        BadQuery{"no_name", [](auto& r) { r.clear_name(); }, "bad_argument", "name"},
+        BadQuery{"wildcard", [](auto& r) { r.set_name("*"); }, "bad_argument", "name"},
+        BadQuery{"space", [](auto& r) { r.set_name("a b"); }, "bad_argument", "name"},
+        BadQuery{"long_name", [](auto& r) { r.set_name(std::string(129, 'a')); }, "bad_argument",
+                 "name"},
+        BadQuery{"keys_and_prefix",
+                 [](auto& r) {
+                   r.mutable_selection()->add_keys("a");
+                   r.mutable_selection()->set_prefix("b");
+                 },
+                 "bad_argument", "selection"},
+        BadQuery{"many_keys",
+                 [](auto& r) {
+                   for (int i = 0; i <= 1000; ++i)
+                     r.mutable_selection()->add_keys(std::to_string(i));
+                 },
+                 "bad_argument", "selection"},
+        BadQuery{"long_key",
+                 [](auto& r) { r.mutable_selection()->add_keys(std::string(513, 'a')); },
+                 "bad_argument", "selection"},
+        BadQuery{"page_size", [](auto& r) { r.set_page_size(10'001); }, "bad_argument",
+                 "page_size"},
+        BadQuery{"page_token", [](auto& r) { r.set_page_token("a1"); }, "bad_argument",
+                 "page_token"},
+        BadQuery{"long_page_token", [](auto& r) { r.set_page_token('>' + std::string(513, 'a')); },
+                 "bad_argument", "page_token"},
+        BadQuery{"wait", [](auto& r) { r.set_wait_ms(60'001); }, "bad_argument", "wait_ms"},
+        BadQuery{"position", [](auto& r) { r.set_min_position("abc"); }, "bad_position",
+                 "min_position"}),
+    [](const auto& each) { return std::string(each.param.name); });
+
 }  // namespace
 }  // namespace tidegate::test

@@ -78,13 +78,14 @@ TEST_F(ServerTest, ReflectionListsTheServices) {
   const std::string answer = text_of(reflection.response());
   for (const char* service :
        {"tidegate.v1.EventService", "tidegate.v1.StreamService", "tidegate.v1.CursorService",
-        "tidegate.v1.AdminService", "grpc.health.v1.Health"}) {
+        "tidegate.v1.ProjectionService", "tidegate.v1.AdminService", "grpc.health.v1.Health"}) {
     EXPECT_NE(answer.find(service), std::string::npos) << service;
   }
 }
 
 TEST_F(ServerTest, AnAddressInUseIsNamed) {
-  GrpcServer second({address_, "x"}, store(), host_, authority_, [] { return DeliveryCounts{}; });
+  GrpcServer second({address_, "x"}, store(), host_, nullptr, authority_,
+                    [] { return DeliveryCounts{}; });
   const auto started = second.start();
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code, Code::kUnavailable);
@@ -97,7 +98,8 @@ TEST_F(ServerTest, AnAddressInUseIsNamed) {
 TEST_F(ServerTest, BadAddressesAreRefused) {
   for (const char* listen :
        {"", "localhost", ":7090", "127.0.0.1:", "no.such.host.invalid:0", "127.0.0.1:99999"}) {
-    GrpcServer server({listen, "x"}, store(), host_, authority_, [] { return DeliveryCounts{}; });
+    GrpcServer server({listen, "x"}, store(), host_, nullptr, authority_,
+                      [] { return DeliveryCounts{}; });
     EXPECT_FALSE(server.start()) << listen;
   }
 }

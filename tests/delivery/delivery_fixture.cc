@@ -29,6 +29,36 @@ std::string start_text(const v1::Start& start) {
   }
 }
 
+std::string selection_text(const v1::RowSelection& selection) {
+  std::string text;
+  if (selection.keys_size() > 0) text += ",\"keys\":" + quoted_list(selection.keys());
+  if (!selection.prefix().empty()) text += fmt::format(R"(,"prefix":"{}")", selection.prefix());
+  return text;
+}
+
+std::string query_text(const v1::QueryOp& op) {
+  std::string text = fmt::format(R"({{"op":"query","request":"{}","projection":"{}")", op.request(),
+                                 op.projection());
+  text += selection_text(op.selection());
+  if (op.limit() > 0) text += fmt::format(R"(,"limit":{})", op.limit());
+  if (op.wait_ms() > 0) text += fmt::format(R"(,"wait_ms":{})", op.wait_ms());
+  if (!op.page_token().empty()) text += fmt::format(R"(,"page_token":"{}")", op.page_token());
+  if (op.has_min_position()) text += fmt::format(R"(,"min_position":"{}")", op.min_position());
+  if (op.has_min_sequence()) text += fmt::format(R"(,"min_position":{})", op.min_sequence());
+  return text + "}";
+}
+
+std::string watch_text(const v1::WatchOp& op) {
+  std::string text =
+      fmt::format(R"({{"op":"watch","id":"{}","projection":"{}")", op.id(), op.projection());
+  text += selection_text(op.selection());
+  if (op.has_after()) {
+    text +=
+        fmt::format(R"(,"after":"{}","version":{})", op.after().position(), op.after().version());
+  }
+  return text + "}";
+}
+
 std::string subscribe_text(const v1::SubscribeOp& op) {
   std::string text = fmt::format(R"({{"op":"subscribe","id":"{}","streams":{})", op.id(),
                                  quoted_list(op.streams()));
@@ -37,6 +67,10 @@ std::string subscribe_text(const v1::SubscribeOp& op) {
   if (!op.cursor().empty()) text += fmt::format(R"(,"cursor":"{}")", op.cursor());
   if (op.window() > 0) text += fmt::format(R"(,"window":{})", op.window());
   if (op.on_gap() == v1::ON_GAP_FLOOR) text += R"(,"on_gap":"floor")";
+  if (op.on_gap() == v1::ON_GAP_SNAPSHOT) {
+    text += fmt::format(R"(,"on_gap":"snapshot","projection":"{}")", op.projection());
+    text += selection_text(op.rows());
+  }
   return text + "}";
 }
 
@@ -67,6 +101,12 @@ std::string write_client_message(WireForm form, const v1::ClientMessage& message
       return update_text(message.update());
     case v1::ClientMessage::kUnsubscribe:
       return fmt::format(R"({{"op":"unsubscribe","id":"{}"}})", message.unsubscribe().id());
+    case v1::ClientMessage::kQuery:
+      return query_text(message.query());
+    case v1::ClientMessage::kWatch:
+      return watch_text(message.watch());
+    case v1::ClientMessage::kUnwatch:
+      return fmt::format(R"({{"op":"unwatch","id":"{}"}})", message.unwatch().id());
     default:
       ADD_FAILURE() << "not written in JSON by this helper";
       return {};

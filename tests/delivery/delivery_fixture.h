@@ -11,6 +11,7 @@
 #include "tests/delivery/seen_message.h"
 #include "tests/support/fake_authority.h"
 #include "tests/support/fake_log.h"
+#include "tests/support/fake_projections.h"
 #include "tests/support/fake_transport.h"
 #include "tests/support/manual_clock.h"
 #include "tidegate/v1/session.pb.h"
@@ -18,7 +19,7 @@
 namespace tidegate::test {
 
 // A client's message in a wire form. JSON is written here by hand, for subscribe, ack, update,
-// unsubscribe and publish.
+// unsubscribe, query, watch and unwatch.
 std::string write_client_message(WireForm form, const v1::ClientMessage& message);
 
 // One client and its connection.
@@ -48,7 +49,7 @@ class DeliveryFixture : public testing::Test {
  protected:
   DeliveryFixture() : DeliveryFixture(SessionLimits{}) {}
   explicit DeliveryFixture(const SessionLimits& limits)
-      : loop_(std::make_unique<DeliveryLoop>(log_, clock_, limits, probe_, authority_,
+      : loop_(std::make_unique<DeliveryLoop>(log_, projections_, clock_, limits, probe_, authority_,
                                              "tidegate test")) {}
 
   // Its welcome is taken.
@@ -66,6 +67,7 @@ class DeliveryFixture : public testing::Test {
 
   ManualClock clock_;
   FakeLog log_;
+  FakeProjections projections_{log_};
   DeliveryProbe probe_;
   FakeAuthority authority_;
   std::unique_ptr<DeliveryLoop> loop_;

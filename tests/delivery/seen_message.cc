@@ -36,6 +36,16 @@ SeenMessage::Event json_event(dom::element entry) {
           std::string(std::string_view(entry["event"]["type"]))};
 }
 
+SeenMessage::Row json_row(dom::element entry) {
+  SeenMessage::Row row{
+      std::string(std::string_view(entry["key"])), {}, std::uint64_t(entry["sequence"])};
+  dom::element value;
+  bool is_removed = false;
+  if (!entry["value"].get(value)) row.value = simdjson::minify(value);
+  EXPECT_EQ(entry["removed"].get(is_removed) != simdjson::SUCCESS, !row.value.empty());
+  return row;
+}
+
 SeenMessage read_json(const std::string& bytes) {
   SeenMessage seen;
   dom::parser parser;
@@ -46,6 +56,8 @@ SeenMessage read_json(const std::string& bytes) {
   for (const auto [name, value] : object) {
     if (name == "events") {
       for (const dom::element entry : dom::array(value)) seen.events.push_back(json_event(entry));
+    } else if (name == "rows") {
+      for (const dom::element entry : dom::array(value)) seen.rows.push_back(json_row(entry));
     } else {
       seen.fields[std::string(name)] = scalar_text(value);
     }
@@ -94,6 +106,10 @@ SeenMessage read_proto(const std::string& bytes) {
   for (const v1::RecordedEvent& event : message.events().events()) {
     seen.events.push_back(
         {event.sequence(), event.revision(), event.stream(), event.event().type()});
+  }
+  const auto& rows = message.has_rows() ? message.rows().rows() : message.query_result().rows();
+  for (const v1::ProjectionRow& row : rows) {
+    seen.rows.push_back({row.key(), row.document(), row.sequence()});
   }
   return seen;
 }

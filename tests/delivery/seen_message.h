@@ -19,10 +19,19 @@ struct SeenMessage {
     std::string stream;
     std::string type;
   };
+  // Of `rows` and `query_result`.
+  struct Row {
+    std::string key;
+    std::string value;  // minified JSON; empty: removed
+    std::uint64_t sequence = 0;
+
+    friend bool operator==(const Row&, const Row&) = default;
+  };
   std::string op;
   // Scalars by name, as text; enumerators as in the JSON form.
   std::map<std::string, std::string> fields;
   std::vector<Event> events;
+  std::vector<Row> rows;
 
   std::string field(const std::string& name) const;
   std::uint64_t number(const std::string& name) const;

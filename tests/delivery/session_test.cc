@@ -107,7 +107,7 @@ TEST_F(SessionTest, RefusesBadSubscribesByNameOfTheSubscription) {
   } cases[] = {
       {R"(,"last":0)", "bad_argument"},           {R"(,"last":10001)", "bad_argument"},
       {R"(,"window":10001)", "bad_argument"},     {R"(,"cursor":"a..b")", "bad_argument"},
-      {R"(,"cursor":"*")", "bad_argument"},       {R"(,"on_gap":"snapshot")", "unsupported"},
+      {R"(,"cursor":"*")", "bad_argument"},       {R"(,"on_gap":"snapshot")", "bad_argument"},
       {R"(,"after":"nonsense")", "bad_position"}, {R"(,"types":[""])", "bad_argument"},
   };
   for (const auto& one : cases) {

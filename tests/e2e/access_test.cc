@@ -18,6 +18,7 @@
 #include "tidegate/v1/admin_service.pb.h"
 #include "tidegate/v1/cursor_service.pb.h"
 #include "tidegate/v1/event_service.grpc.pb.h"
+#include "tidegate/v1/projection_service.grpc.pb.h"
 #include "tidegate/v1/stream_service.grpc.pb.h"
 
 namespace tidegate::test {
@@ -29,7 +30,11 @@ const TokenIssuer& issuer() {
 }
 
 GatewayProcess& gateway() {
-  static GatewayProcess process({.flags = issuer().flags()});
+  static GatewayProcess process({.flags = [] {
+    std::vector<std::string> flags = issuer().flags();
+    flags.insert(flags.end(), {"--projections-built-in", "true"});
+    return flags;
+  }()});
   return process;
 }
 
@@ -73,6 +78,19 @@ const std::map<std::string, Rule> kRules = {
     {"tidegate.v1.CursorService.GetCursor", Rule::kAnyToken},
     {"tidegate.v1.CursorService.SeekCursor", Rule::kAnyToken},
     {"tidegate.v1.CursorService.DeleteCursor", Rule::kAnyToken},
+    {"tidegate.v1.ProjectionService.ApplyProjection", Rule::kAdmin},
+    {"tidegate.v1.ProjectionService.TestProjection", Rule::kAdmin},
+    {"tidegate.v1.ProjectionService.ListProjections", Rule::kAnyToken},
+    {"tidegate.v1.ProjectionService.GetProjection", Rule::kAnyToken},
+    {"tidegate.v1.ProjectionService.PauseProjection", Rule::kAdmin},
+    {"tidegate.v1.ProjectionService.ResumeProjection", Rule::kAdmin},
+    {"tidegate.v1.ProjectionService.RebuildProjection", Rule::kAdmin},
+    {"tidegate.v1.ProjectionService.RollbackProjection", Rule::kAdmin},
+    {"tidegate.v1.ProjectionService.RetryProjection", Rule::kAdmin},
+    {"tidegate.v1.ProjectionService.SkipProjectionEvent", Rule::kAdmin},
+    {"tidegate.v1.ProjectionService.DeleteProjection", Rule::kAdmin},
+    {"tidegate.v1.ProjectionService.QueryProjection", Rule::kAnyToken},
+    {"tidegate.v1.ProjectionService.WatchProjection", Rule::kAnyToken},
     {"tidegate.v1.AdminService.GetStatus", Rule::kAdmin},
     {"tidegate.v1.AdminService.GetLog", Rule::kAdmin},
     {"tidegate.v1.AdminService.VerifyLog", Rule::kAdmin},
@@ -92,7 +110,9 @@ std::vector<const google::protobuf::MethodDescriptor*> all_methods() {
   std::vector<const google::protobuf::MethodDescriptor*> methods;
   for (const google::protobuf::FileDescriptor* file :
        {v1::PublishRequest::descriptor()->file(), v1::ListStreamsRequest::descriptor()->file(),
-        v1::ListCursorsRequest::descriptor()->file(), v1::GetStatusRequest::descriptor()->file()}) {
+        v1::ListCursorsRequest::descriptor()->file(),
+        v1::ListProjectionsRequest::descriptor()->file(),
+        v1::GetStatusRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m)
         methods.push_back(file->service(s)->method(m));
@@ -228,6 +248,24 @@ TEST(AccessTest, StreamsThatAreNotGrantedAreNotNamed) {
     if (!page.next_page_token().empty()) named.push_back("then " + page.next_page_token());
   } while (!listing.page_token().empty());
   EXPECT_EQ(named, (std::vector<std::string>{"list.b", "then list.b", "list.d"}));
+}
+
+TEST(AccessTest, ProjectionsNeedTheirOwnGrant) {
+  const auto channel = grpc::CreateChannel(gateway().grpc(), grpc::InsecureChannelCredentials());
+  const auto projections = v1::ProjectionService::NewStub(channel);
+  const auto query = [&](const std::vector<std::string>& subscribe) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", "Bearer " + issuer().token("q", subscribe));
+    v1::QueryProjectionRequest request;
+    request.set_name("_streams");
+    v1::QueryProjectionResponse response;
+    return projections->QueryProjection(&context, request, &response).error_code();
+  };
+  EXPECT_EQ(query({"_projections._streams"}), grpc::OK);
+  EXPECT_EQ(query({"_projections.>"}), grpc::OK);
+  // Reserved names are not granted by a wildcard, and this one not by the streams that it folds.
+  EXPECT_EQ(query({">"}), grpc::PERMISSION_DENIED);
+  EXPECT_EQ(query({"_projections._types"}), grpc::PERMISSION_DENIED);
 }
 
 TEST(AccessTest, TheWebSocketTakesEveryGoodTokenAndNoOther) {

@@ -16,6 +16,7 @@
 #include "tests/support/ws_client.h"
 #include "tidegate/v1/admin_service.grpc.pb.h"
 #include "tidegate/v1/event_service.grpc.pb.h"
+#include "tidegate/v1/projection_service.grpc.pb.h"
 
 namespace tidegate::test {
 namespace {
@@ -75,12 +76,22 @@ TEST_F(AuditTest, TellsWhoDidAndTriedWhat) {
   EXPECT_EQ(call_admin(admin), grpc::OK);
   EXPECT_EQ(call_admin(reader), grpc::PERMISSION_DENIED);
   EXPECT_EQ(call_admin(forged), grpc::UNAUTHENTICATED);
+  grpc::ClientContext deleting;
+  deleting.AddMetadata("authorization", "Bearer " + admin);
+  v1::DeleteProjectionRequest doomed;
+  doomed.set_name("delays");
+  v1::DeleteProjectionResponse deleted;
+  EXPECT_EQ(v1::ProjectionService::NewStub(channel)
+                ->DeleteProjection(&deleting, doomed, &deleted)
+                .error_code(),
+            grpc::NOT_FOUND);
 
   EXPECT_TRUE(has_line({R"("event":"authenticated")", R"("client":"127.0.0.1")",
                         R"("subject":"reader")", "WebSocket"}));
   EXPECT_TRUE(has_line({R"("event":"denied")", R"("subject":"reader")", "secret.>"}));
   EXPECT_TRUE(has_line({R"("event":"refused")", R"("client":"127.0.0.1")"}));
   EXPECT_TRUE(has_line({R"("event":"admin")", R"("subject":"root")", R"("detail":"GetLog")"}));
+  EXPECT_TRUE(has_line({R"("event":"admin")", R"("subject":"root")", "DeleteProjection delays"}));
   EXPECT_TRUE(has_line({R"("event":"denied")", R"("subject":"reader")", "administration"}));
   EXPECT_TRUE(has_line({R"("event":"refused")", "ipv4:127.0.0.1:"}));
   for (const std::string& token : {reader, admin, forged}) {

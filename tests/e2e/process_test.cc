@@ -125,6 +125,8 @@ TEST(ProcessTest, RefusesWrongValues) {
       {"--disk-soft", "8MiB", "--disk-hard", "9MiB"},
       {"--shutdown-drain-ms", "0"},
       {"--logging-format", "xml"},
+      {"--projections-enabled", "maybe"},
+      {"--projections-row-cache-bytes", "1"},
       {"--config", dir.file("does-not-exist")},
   };
   for (const auto& flags : wrong) {
@@ -245,6 +247,33 @@ TEST(ProcessTest, CountsWhatHappens) {
       "tidegate_connections_closed_total{reason=\"peer\",transport=\"websocket\"} 1";
   expect_in(eventually([&gateway] { return http_get(gateway.admin(), "/metrics").body; }, closed),
             {closed});
+}
+
+TEST(ProcessTest, CountsWhatProjectionsFold) {
+  GatewayProcess gateway({.flags = {"--projections-built-in", "true"}});
+  WsClient client = WsClient::connect(gateway.http());
+  client.expect("welcome");
+  client.send_text(
+      R"({"op":"publish","request":"r","stream":"a.b","event":{"specversion":"1.0","id":"1","source":"/s","type":"t"}})");
+  client.expect("published");
+  const std::string folded = "tidegate_projection_events_total{projection=\"_streams\"} 1";
+  const auto metrics = [&gateway] { return http_get(gateway.admin(), "/metrics").body; };
+  eventually(metrics, folded);
+  expect_in(eventually(metrics, "tidegate_projection_behind{projection=\"_streams\"} 0"),
+            {folded, "tidegate_projection_behind{projection=\"_streams\"} 0",
+             "tidegate_projection_running{projection=\"_streams\"} 1", "tidegate_watches 0"});
+}
+
+TEST(ProcessTest, RunsWithoutProjections) {
+  GatewayProcess gateway({.flags = {"--projections-enabled", "false"}});
+  WsClient client = WsClient::connect(gateway.http());
+  client.expect("welcome");
+  client.send_text(R"({"op":"query","request":"q","projection":"_streams"})");
+  const std::string refused = client.expect("error");
+  EXPECT_EQ(json_field(refused, "code"), "unsupported");
+  expect_in(refused, {"projections.enabled"});
+  const std::string metrics = http_get(gateway.admin(), "/metrics").body;
+  EXPECT_EQ(metrics.find("{projection="), std::string::npos);
 }
 
 TEST(ProcessTest, DrainsOnSigterm) {

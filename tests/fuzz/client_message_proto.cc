@@ -21,5 +21,9 @@ TIDEGATE_FUZZ_TARGET(client_message_proto) {
     fuzz::require(is_valid_utf8(message.error().message), "an error is text");
     return;
   }
+  const SessionLimits limits;
   if (message->has_publish()) static_cast<void>(check_publish(message->publish()));
+  if (message->has_subscribe()) static_cast<void>(check_subscribe(message->subscribe(), limits));
+  if (message->has_query()) static_cast<void>(check_query(message->query(), limits));
+  if (message->has_watch()) static_cast<void>(check_watch(message->watch()));
 }

@@ -217,12 +217,15 @@ void Publisher::run_pipeline(Connection& connection) {
   static_cast<void>(stream->Finish());
 }
 
-std::vector<LogEntry> read_whole_log(const std::string& grpc_address, const std::string& token) {
+namespace {
+
+std::vector<LogEntry> read_log(const std::string& grpc_address, const v1::Start& start,
+                               const std::string& token) {
   const auto events = v1::EventService::NewStub(connect(grpc_address));
   grpc::ClientContext call;
   add_token(call, token);
   v1::ReadRequest request;
-  request.mutable_start()->set_edge(v1::EDGE_START);
+  *request.mutable_start() = start;
   const auto stream = events->Read(&call, request);
   std::vector<LogEntry> log;
   for (v1::ReadResponse response; stream->Read(&response);) {
@@ -235,6 +238,20 @@ std::vector<LogEntry> read_whole_log(const std::string& grpc_address, const std:
   const grpc::Status status = stream->Finish();
   EXPECT_TRUE(status.ok()) << status.error_message();
   return log;
+}
+
+}  // namespace
+
+std::vector<LogEntry> read_whole_log(const std::string& grpc_address, const std::string& token) {
+  v1::Start start;
+  start.set_edge(v1::EDGE_START);
+  return read_log(grpc_address, start, token);
+}
+
+std::vector<LogEntry> read_log_after(const std::string& grpc_address, Sequence after) {
+  v1::Start start;
+  start.set_after_sequence(after);
+  return read_log(grpc_address, start, "");
 }
 
 bool fill_log(const std::string& grpc_address, std::uint64_t count,

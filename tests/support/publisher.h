@@ -93,6 +93,9 @@ class Publisher {
 std::vector<LogEntry> read_whole_log(const std::string& grpc_address,
                                      const std::string& token = "");
 
+// Likewise, the events after a sequence.
+std::vector<LogEntry> read_log_after(const std::string& grpc_address, Sequence after);
+
 // Publishes `count` small events on `streams` in turn by one pipeline, in batches of 500; ids "e1",
 // "e2", ... of source "/fill". False when it did not get through.
 bool fill_log(const std::string& grpc_address, std::uint64_t count,

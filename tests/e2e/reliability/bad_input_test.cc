@@ -151,7 +151,8 @@ TEST(BadInputTest, FieldsOfSubscribe) {
       {"cursor is no name", subscribe(R"("streams":["a"],"cursor":"a b")"), "bad_argument", "s"},
       {"cursor is a pattern", subscribe(R"("streams":["a"],"cursor":"a.*")"), "bad_argument", "s"},
       {"on_gap is unknown", subscribe(R"("streams":["a"],"on_gap":"panic")"), "bad_message", "s"},
-      {"on_gap snapshot", subscribe(R"("streams":["a"],"on_gap":"snapshot")"), "unsupported", "s"},
+      {"on_gap snapshot of nothing", subscribe(R"("streams":["a"],"on_gap":"snapshot")"),
+       "bad_argument", "s"},
   });
 }
 

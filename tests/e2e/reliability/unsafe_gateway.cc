@@ -45,7 +45,7 @@ int main(int count, char** arguments) {
   NoSessions sessions;
   tidegate::NoAuthority authority;
   tidegate::GrpcServer server({.listen = "127.0.0.1:0", .version = "unsafe"}, *store, sessions,
-                              authority, [] { return tidegate::DeliveryCounts{}; });
+                              nullptr, authority, [] { return tidegate::DeliveryCounts{}; });
   const auto address = server.start();
   if (!address) return 71;
   std::printf("listening grpc %s\n", address->c_str());
