@@ -196,6 +196,7 @@ Result<std::unique_ptr<Client>> Client::make(std::string server, std::string tok
   services->events = v1::EventService::NewStub(channel);
   services->streams = v1::StreamService::NewStub(channel);
   services->cursors = v1::CursorService::NewStub(channel);
+  services->projections = v1::ProjectionService::NewStub(channel);
   services->admin = v1::AdminService::NewStub(channel);
   services->connect = [server, token, credentials = *credentials] {
     grpc::ChannelArguments arguments = channel_arguments();

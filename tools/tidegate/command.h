@@ -57,6 +57,7 @@ void register_follow(CLI::App& app, Context& context);
 void register_replay(CLI::App& app, Context& context);
 void register_stream(CLI::App& app, Context& context);
 void register_cursor(CLI::App& app, Context& context);
+void register_projection(CLI::App& app, Context& context);
 void register_log(CLI::App& app, Context& context);
 void register_server(CLI::App& app, Context& context);
 void register_token(CLI::App& app, Context& context);

@@ -28,22 +28,6 @@ void append_cell(std::string& out, std::string_view text, std::size_t columns) {
   out.append(columns - std::min(columns, shown) + 2, ' ');
 }
 
-// JSON leaves DEL and the C1 controls as they are; a terminal would act on them.
-void escape_json_for_terminal(std::string& out, std::string_view json) {
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(json[i]);
-    const auto next = static_cast<unsigned char>(i + 1 < json.size() ? json[i + 1] : 0);
-    if (byte == 0x7F) {
-      out += "\\u007f";
-    } else if (byte == 0xC2 && next >= 0x80 && next < 0xA0) {
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", next);
-      ++i;
-    } else {
-      out += json[i];
-    }
-  }
-}
-
 std::string data_of(const v1::CloudEvent& event) {
   // The object's last member is the data; the rest is in the row's other columns or belongs to `-o
   // jsonl`.
@@ -92,7 +76,7 @@ void EventPrinter::print(const v1::RecordedEvent& record) {
     append_event_line(line_, record);
     if (format_ == Format::kJson) output_.write(first_ ? "[\n" : ",\n");
     if (output_.is_terminal()) {
-      escape_json_for_terminal(output_.buffer(), line_);
+      append_json_for_terminal(output_.buffer(), line_);
     } else {
       output_.write(line_);
     }

@@ -11,6 +11,7 @@
 #include "tools/tidegate/output.h"
 #include "tools/tidegate/place.h"
 #include "tools/tidegate/progress.h"
+#include "tools/tidegate/projection_state.h"
 #include "tools/tidegate/selection.h"
 #include "tools/tidegate/services.h"
 #include "tools/tidegate/verb.h"
@@ -156,6 +157,20 @@ Result<int> verify(Context& context, const LogOptions& options) {
   return print(context, report);
 }
 
+// Which projections would lose events that they have not folded yet: said before it is done.
+Status tell_stranded(Client& client, v1::TrimLogRequest request) {
+  request.set_dry_run(true);
+  auto trimmed = call(client, &v1::AdminService::Stub::TrimLog, request);
+  if (!trimmed) return trimmed.error();
+  auto projections = all_projections(client);
+  if (!projections) {
+    say("which projections stand still cannot be told: " + projections.error().message);
+    return {};
+  }
+  for (const std::string& text : stranded_texts(*projections, trimmed->floor())) say(text);
+  return {};
+}
+
 Result<int> trim(Context& context, const LogOptions& options) {
   Result<Place> before = parse_place(options.before, SystemClock().wall_us());
   if (!before) return before.error();
@@ -167,6 +182,7 @@ Result<int> trim(Context& context, const LogOptions& options) {
   if (!client) return client.error();
   v1::TrimLogRequest request;
   *request.mutable_before() = start_from(*before);
+  if (Status told = tell_stranded(**client, request); !told) return told.error();
   request.set_dry_run(options.dry_run);
   auto response = call(**client, &v1::AdminService::Stub::TrimLog, request);
   if (!response) return response.error();
@@ -191,7 +207,8 @@ Result<int> accept(Context& context, const LogOptions& options) {
                                Field::number("acknowledged_head", loss.acknowledged_head),
                                Field::number("cursors_moved", loss.cursors_moved),
                                Field::boolean("cursors_lost", loss.cursors_lost),
-                               Field::boolean("streams_lost", loss.streams_lost)});
+                               Field::boolean("streams_lost", loss.streams_lost),
+                               Field::boolean("projections_lost", loss.projections_lost)});
 }
 
 }  // namespace

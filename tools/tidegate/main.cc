@@ -1,8 +1,11 @@
 // The command line of Tidegate: each noun is one file, which registers its subcommands here.
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -48,9 +51,25 @@ std::string chosen_command(const CLI::App& app) {
   return app.get_name() + " " + chosen_command(*chosen.front());
 }
 
+// CLI11 only says that a command is missing. Empty when none was mistyped.
+std::string unknown_command(const CLI::App& app) {
+  const CLI::App* inner = &app;
+  while (!inner->get_subcommands().empty()) inner = inner->get_subcommands().front();
+  const auto commands = inner->get_subcommands([](const CLI::App*) { return true; });
+  const std::vector<std::string> rest = app.remaining(true);
+  const auto word = std::find_if(rest.begin(), rest.end(),
+                                 [](const std::string& text) { return !text.starts_with('-'); });
+  if (commands.empty() || word == rest.end()) return "";
+  std::string names;
+  for (const CLI::App* command : commands)
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  return fmt::format("{} has no command '{}': there are {}", chosen_command(app), *word, names);
+}
+
 int usage(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
-  say(error.what());
+  const std::string unknown = unknown_command(app);
+  say(unknown.empty() ? error.what() : unknown);
   fmt::print(stderr, "See `{} --help`.\n", chosen_command(app));
   return kExitUsage;
 }
@@ -117,8 +136,9 @@ int run(int argc, char** argv) {
   Output output(STDOUT_FILENO);
   Interrupt interrupt;
   Context context{output, interrupt};
-  CLI::App app("Publish, read, follow, replay and look after the log of a Tidegate gateway.",
-               "tidegate");
+  CLI::App app(
+      "Publish, read, follow, replay and project the log of a Tidegate gateway, and look after it.",
+      "tidegate");
   add_globals(app, context);
   register_publish(app, context);
   register_import(app, context);
@@ -127,6 +147,7 @@ int run(int argc, char** argv) {
   register_replay(app, context);
   register_stream(app, context);
   register_cursor(app, context);
+  register_projection(app, context);
   register_log(app, context);
   register_server(app, context);
   register_token(app, context);

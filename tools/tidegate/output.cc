@@ -118,6 +118,21 @@ void append_for_terminal(std::string& out, std::string_view text) {
   }
 }
 
+void append_json_for_terminal(std::string& out, std::string_view json) {
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(json[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < json.size() ? json[i + 1] : 0);
+    if (byte == 0x7F) {
+      out += "\\u007f";
+    } else if (byte == 0xC2 && next >= 0x80 && next < 0xA0) {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", next);
+      ++i;
+    } else {
+      out += json[i];
+    }
+  }
+}
+
 std::string cut_to_columns(std::string_view text, std::size_t columns) {
   if (columns_of(text) <= columns) return std::string(text);
   const std::size_t kept = columns > 3 ? columns - 3 : 0;
@@ -144,12 +159,35 @@ std::string human_duration(std::int64_t duration_us) {
   return fmt::format("{}d{:02}h", seconds / 86400, seconds / 3600 % 24);
 }
 
+std::string table_text(const std::vector<std::string>& header, const std::vector<Row>& rows) {
+  std::vector<std::vector<std::string>> lines(1);
+  for (const std::string& name : header) {
+    std::string upper = for_terminal(name);
+    std::transform(upper.begin(), upper.end(), upper.begin(),
+                   [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+    lines.front().push_back(std::move(upper));
+  }
+  for (const Row& row : rows) {
+    std::vector<std::string>& line = lines.emplace_back();
+    for (const Field& field : row) line.push_back(for_terminal(field.text));
+  }
+  std::string text;
+  append_table(text, lines);
+  return text;
+}
+
 Output::Output(int fd) : fd_(fd), is_terminal_(isatty(fd) == 1) {}
 
 std::size_t Output::columns() const {
   winsize size{};
   if (is_terminal_ && ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   return is_terminal_ ? 80 : std::numeric_limits<std::size_t>::max();
+}
+
+std::size_t Output::lines() const {
+  winsize size{};
+  if (is_terminal_ && ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_row > 0) return size.ws_row;
+  return is_terminal_ ? 24 : std::numeric_limits<std::size_t>::max();
 }
 
 bool Output::flush() {
@@ -213,18 +251,7 @@ Result<int> Output::print(const std::vector<std::string>& header, const std::vec
     if (array) buffer_ += "]\n";
     return finish();
   }
-  std::vector<std::vector<std::string>> lines(1);
-  for (const std::string& name : header) {
-    std::string upper = name;
-    std::transform(upper.begin(), upper.end(), upper.begin(),
-                   [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
-    lines.front().push_back(std::move(upper));
-  }
-  for (const Row& row : rows) {
-    std::vector<std::string>& line = lines.emplace_back();
-    for (const Field& field : row) line.push_back(for_terminal(field.text));
-  }
-  append_table(buffer_, lines);
+  buffer_ += table_text(header, rows);
   return finish();
 }
 

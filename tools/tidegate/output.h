@@ -29,6 +29,9 @@ using Row = std::vector<Field>;
 // bidirectional overrides, bytes that are not UTF-8) written as \xNN or \u{NNNN}.
 void append_for_terminal(std::string& out, std::string_view text);
 
+// Appends JSON text with what it may hold unescaped and a terminal would act on (DEL, C1) escaped.
+void append_json_for_terminal(std::string& out, std::string_view json);
+
 // The first `columns` characters of UTF-8 text; "..." in place of the rest.
 std::string cut_to_columns(std::string_view text, std::size_t columns);
 
@@ -36,6 +39,9 @@ std::string cut_to_columns(std::string_view text, std::size_t columns);
 std::string human_bytes(std::uint64_t bytes);
 // "1h02m", "3m05s", "4.2s".
 std::string human_duration(std::int64_t duration_us);
+
+// A table: the names in capitals, then a line per row, which has as many fields.
+std::string table_text(const std::vector<std::string>& header, const std::vector<Row>& rows);
 
 // Standard output: buffered, in the format that was asked for.
 // Thread: caller serialises.
@@ -49,6 +55,8 @@ class Output {
   bool is_terminal() const { return is_terminal_; }
   // Of the terminal; without one nothing needs to be cut.
   std::size_t columns() const;
+  // Likewise, how many lines it shows.
+  std::size_t lines() const;
 
   void write(std::string_view text) { buffer_ += text; }
   std::string& buffer() { return buffer_; }

@@ -77,6 +77,22 @@ INSTANTIATE_TEST_SUITE_P(
         UsageCase{{"log", "accept-loss", "--data", "/missing"}, 2, "say --yes"}));
 
 INSTANTIATE_TEST_SUITE_P(
+    Projections, CliUsageTest,
+    testing::Values(
+        UsageCase{{"projection"}, 2, "See `tidegate projection --help`"},
+        UsageCase{{"projection", "apply", "/missing.toml"}, 2, "/missing.toml"},
+        UsageCase{{"projection", "query", "a", "--wait", "soon"}, 2, "is not a duration"},
+        UsageCase{{"projection", "query", "a", "--wait", "2m"}, 2, "more than 60s"},
+        UsageCase{{"projection", "query", "a", "--min-position", "-5m"}, 2, "--min-position"},
+        UsageCase{{"projection", "query", "a", "--all", "--limit", "5"}, 2, "excludes"},
+        UsageCase{{"projection", "query", "a", "k", "--prefix", "k"}, 2, "excludes"},
+        UsageCase{{"projection", "skip", "a", "x"}, 2, "'x' is not a number"},
+        UsageCase{{"projection", "watch", "a", "-o", "json"}, 2, "jsonl"},
+        UsageCase{{"projection", "watch", "a", "--live"}, 2, "terminal"},
+        UsageCase{{"projection", "rm", "a"}, 2, "say --yes"},
+        UsageCase{{"projection", "ls"}, 6, "cannot reach 127.0.0.1:1"}));
+
+INSTANTIATE_TEST_SUITE_P(
     NobodyListens, CliUsageTest,
     testing::Values(UsageCase{{"read"}, 6, "cannot reach 127.0.0.1:1"},
                     UsageCase{{"follow"}, 6, "is tidegated running?"},
@@ -89,13 +105,31 @@ INSTANTIATE_TEST_SUITE_P(
                     UsageCase{{"server", "status"}, 6, "set --server or TIDEGATE_SERVER"}));
 
 TEST(CliHelpTest, EveryCommandHasHelpWithAnExample) {
-  const std::vector<std::vector<std::string>> commands = {
-      {"publish"},         {"import"},       {"read"},
-      {"follow"},          {"replay"},       {"stream", "ls"},
-      {"stream", "info"},  {"cursor", "ls"}, {"cursor", "info"},
-      {"cursor", "seek"},  {"cursor", "rm"}, {"log", "info"},
-      {"log", "verify"},   {"log", "trim"},  {"log", "accept-loss"},
-      {"server", "status"}};
+  const std::vector<std::vector<std::string>> commands = {{"publish"},
+                                                          {"import"},
+                                                          {"read"},
+                                                          {"follow"},
+                                                          {"replay"},
+                                                          {"stream", "ls"},
+                                                          {"stream", "info"},
+                                                          {"cursor", "ls"},
+                                                          {"cursor", "info"},
+                                                          {"cursor", "seek"},
+                                                          {"cursor", "rm"},
+                                                          {"log", "info"},
+                                                          {"log", "verify"},
+                                                          {"log", "trim"},
+                                                          {"log", "accept-loss"},
+                                                          {"server", "status"},
+                                                          {"projection", "ls"},
+                                                          {"projection", "info"},
+                                                          {"projection", "apply"},
+                                                          {"projection", "validate"},
+                                                          {"projection", "test"},
+                                                          {"projection", "query"},
+                                                          {"projection", "watch"},
+                                                          {"projection", "skip"},
+                                                          {"projection", "rm"}};
   for (std::vector<std::string> arguments : commands) {
     arguments.insert(arguments.begin(), tidegate_path());
     arguments.push_back("--help");
