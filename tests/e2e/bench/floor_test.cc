@@ -19,6 +19,13 @@ TEST(FloorTest, MeasuresSends) {
   EXPECT_NE(json_field(finished.stdout_text, "delivery_p50_us"), "") << finished.stdout_text;
 }
 
+TEST(FloorTest, MeasuresPings) {
+  const Finished finished =
+      run_program({kFloor, "pings", "--connections", "20", "--period-ms", "500"});
+  EXPECT_EQ(finished.exit_code, 0) << finished.stderr_text;
+  EXPECT_EQ(json_field(finished.stdout_text, "pings"), "20") << finished.stdout_text;
+}
+
 TEST(FloorTest, MeasuresSyncsAndRefusesAFolderThatIsNotThere) {
   const TempDir files;
   const Finished finished =

@@ -20,6 +20,16 @@ struct SendsOptions {
 // A loop of send() over loopback connections, on its core, to a reader on the other.
 int measure_sends(const SendsOptions& options);
 
+struct PingsOptions {
+  std::uint64_t connections = 10'000;
+  std::uint64_t period_ms = 25'000;  // each connection is pinged once in it
+  std::uint64_t ping_core = 0;
+  std::uint64_t answer_core = 1;
+};
+
+// A ping frame to each of many sockets that are idle otherwise, and the pong to it.
+int measure_pings(const PingsOptions& options);
+
 // The time of appending a block to a file of this directory and fdatasync.
 int measure_fdatasync(const std::string& directory, std::uint64_t times);
 

@@ -1,12 +1,8 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sched.h>
 #include <string>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <thread>
@@ -16,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "tools/bench/floor/floor.h"
+#include "tools/bench/floor/loopback.h"
 #include "tools/bench/floor/now.h"
 #include "tools/tidegate/histogram.h"
 #include "tools/tidegate/stay_awake.h"
@@ -23,36 +20,15 @@
 namespace tidegate::bench {
 namespace {
 
-void pin(std::uint64_t core) {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  CPU_SET(core, &cores);
-  sched_setaffinity(0, sizeof cores, &cores);
-}
-
-std::int64_t cpu_us() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1'000'000 + used.ru_utime.tv_usec +
-         used.ru_stime.tv_usec;
-}
-
 // Connects, reads whole messages, which begin with the time at which they were due, and says how
 // late they were.
 class Reader {
  public:
-  Reader(const sockaddr_in& server, const SendsOptions& options)
-      : options_(options), epoll_(::epoll_create1(0)), partial_(options.subscribers) {
-    for (std::uint64_t i = 0; i < options.subscribers; ++i) {
-      const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-      if (::connect(fd, reinterpret_cast<const sockaddr*>(&server), sizeof server) != 0) ::_exit(1);
-      sockets_.push_back(fd);
-      epoll_event event{};
-      event.events = EPOLLIN;
-      event.data.u64 = i;
-      ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
-    }
-  }
+  Reader(const Loopback& server, const SendsOptions& options)
+      : options_(options),
+        sockets_(connect_all(server, options.subscribers)),
+        epoll_(watch_all(sockets_)),
+        partial_(options.subscribers) {}
 
   void run() {
     const std::uint64_t wanted = options_.subscribers * options_.events;
@@ -87,13 +63,13 @@ class Reader {
   }
 
   const SendsOptions options_;
+  const std::vector<int> sockets_;
   const int epoll_;
-  std::vector<int> sockets_;
   std::vector<std::string> partial_;
   Histogram late_;
 };
 
-[[noreturn]] void read_all(const sockaddr_in& server, const SendsOptions& options, int report) {
+[[noreturn]] void read_all(const Loopback& server, const SendsOptions& options, int report) {
   pin(options.read_core);
   Reader reader(server, options);
   reader.run();
@@ -111,30 +87,14 @@ bool send_whole(int fd, const std::string& message) {
 }  // namespace
 
 int measure_sends(const SendsOptions& options) {
-  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
+  const auto loopback = listen_on_loopback();
   std::array<int, 2> report{};
-  if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(listener, 1024) != 0 ||
-      ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
-      ::pipe(report.data()) != 0) {
-    fmt::print(stderr, "tidegate_floor: cannot listen on 127.0.0.1\n");
-    return 1;
-  }
+  if (!loopback || ::pipe(report.data()) != 0) return 1;
   const pid_t child = ::fork();
-  if (child == 0) read_all(address, options, report[1]);
+  if (child == 0) read_all(*loopback, options, report[1]);
   ::close(report[1]);
   pin(options.send_core);
-  std::vector<int> sockets;
-  for (std::uint64_t i = 0; i < options.subscribers; ++i) {
-    const int fd = ::accept(listener, nullptr, nullptr);
-    const int on = 1;
-    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    sockets.push_back(fd);
-  }
+  const std::vector<int> sockets = accept_all(*loopback, options.subscribers);
 
   std::string message(options.bytes, 'x');
   const auto interval_us = static_cast<std::int64_t>(1'000'000 / options.rate);
