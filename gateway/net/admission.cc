@@ -51,8 +51,7 @@ Admission::Admission(AdmissionRules rules, const Authority& authority,
 std::shared_ptr<const void> Admission::accept(const IpAddress& peer) {
   if (rules_.is_under_tls && !take_turn()) return nullptr;
   // Nobody waits for an answer that costs a file descriptor more often than that.
-  const std::size_t pending_max = std::min(rules_.pending_max, rules_.connections_max);
-  if (pending_count_->fetch_add(1, std::memory_order_relaxed) >= pending_max) {
+  if (pending_count_->fetch_add(1, std::memory_order_relaxed) >= pending_max()) {
     pending_count_->fetch_sub(1, std::memory_order_relaxed);
     return nullptr;
   }
@@ -66,6 +65,14 @@ std::shared_ptr<const void> Admission::accept(const IpAddress& peer) {
   return {place.get(), [count = pending_count_, place](const void*) {
             count->fetch_sub(1, std::memory_order_relaxed);
           }};
+}
+
+std::size_t Admission::pending_max() const {
+  return std::min(rules_.pending_max, rules_.connections_max);
+}
+
+bool Admission::is_crowded() const {
+  return pending_count_->load(std::memory_order_relaxed) > pending_max() / 4 * 3;
 }
 
 bool Admission::needs_proxy_header(const IpAddress& peer) const {

@@ -65,6 +65,8 @@ class Admission {
 
   // A connection was accepted: a place among those without a request, or null: close it.
   std::shared_ptr<const void> accept(const IpAddress& peer);
+  // Few of these places are left: time to take them from peers that say nothing.
+  bool is_crowded() const;
   // Whether this peer must begin with a header of the PROXY protocol.
   bool needs_proxy_header(const IpAddress& peer) const;
   // Its request, from `peer` as far as the connection itself knows.
@@ -79,6 +81,8 @@ class Admission {
   bool take_turn();
   // Null when the principal has as many connections as it may have.
   std::shared_ptr<const void> place_of(const Principal& principal);
+
+  std::size_t pending_max() const;
 
   const AdmissionRules rules_;
   const Authority& authority_;

@@ -31,7 +31,8 @@ constexpr std::chrono::seconds kLingerTime{1};
 // What a peer may still send after it was refused, before it is cut.
 constexpr std::size_t kLingerBytes = 64 << 10;
 
-class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
+class HttpConnection final : public ServedHttp,
+                             public std::enable_shared_from_this<HttpConnection> {
  public:
   HttpConnection(asio::io_context& context, ServedSocket socket, HttpHandler handler)
       : socket_(context.get_executor()),
@@ -50,11 +51,18 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     if (error) {
       log(LogLevel::kWarn, "a new connection could not be watched", {{"error", error.message()}});
       ::close(fd);
-      handler_.done();
+      asio::post(socket_.get_executor(), [self = shared_from_this()] { self->end(); });
       return;
     }
     expire_after(kHeadTime);
     wait_readable();
+  }
+
+  bool cut_idle() override {
+    const bool is_silent = state_ == State::kReading && !is_heard_;
+    if (!socket_.is_open() || !(is_silent || state_ == State::kLingering)) return false;
+    finish();
+    return true;
   }
 
  private:
@@ -82,6 +90,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     socket_.async_wait(Socket::wait_read, [self = shared_from_this()](error_code error) {
       self->is_waiting_readable_ = false;
       if (!self->socket_.is_open()) return;
+      self->is_heard_ = true;
       error ? self->finish() : self->on_readable();
     });
   }
@@ -218,6 +227,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   HttpHandler handler_;
   HttpHead head_;
   State state_ = State::kReading;
+  bool is_heard_ = false;  // the peer has sent something
   bool is_waiting_readable_ = false;
   bool is_waiting_writable_ = false;
   std::size_t lingered_ = 0;
@@ -227,11 +237,14 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
 }  // namespace
 
-void serve_http(asio::io_context& context, ServedSocket socket, HttpHandler handler) {
+std::weak_ptr<ServedHttp> serve_http(asio::io_context& context, ServedSocket socket,
+                                     HttpHandler handler) {
   const int fd = socket.fd;
   const bool is_v6 = socket.is_v6;
-  std::make_shared<HttpConnection>(context, std::move(socket), std::move(handler))
-      ->start(fd, is_v6);
+  const auto connection =
+      std::make_shared<HttpConnection>(context, std::move(socket), std::move(handler));
+  connection->start(fd, is_v6);
+  return connection;
 }
 
 }  // namespace tidegate

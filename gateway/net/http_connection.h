@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -29,7 +30,7 @@ struct HttpHandler {
   // A request was refused before `decide` saw it.
   std::function<void(const HttpRefusal&, const IpAddress& peer)> refused;
   // The connection has gone, or was handed on. Called exactly once, except when the io_context ends
-  // before.
+  // before; never within `serve_http`.
   std::function<void()> done;
 };
 
@@ -43,11 +44,21 @@ struct ServedSocket {
   bool has_proxy_header = false;
 };
 
+// A connection that is being served. Thread: the io_context's only.
+class ServedHttp {
+ public:
+  virtual ~ServedHttp() = default;
+  // Ends it, `done` included, if nobody is at a loss: its peer has said nothing yet, or has its
+  // answer. False: not.
+  virtual bool cut_idle() = 0;
+};
+
 // Serves one request on a new connection: reads its head (at most 16 KiB in at most 5 seconds, else
 // 431 and 408), lets `handler` decide, writes the answer, and closes when the peer has read it (one
 // second at most: a socket that is closed on unread bytes is reset, and the answer lost). The
 // handshake of TLS has its time from that of the head. Takes `socket.fd`; lives by itself until
 // `done`. Thread: the io_context's only.
-void serve_http(boost::asio::io_context& context, ServedSocket socket, HttpHandler handler);
+std::weak_ptr<ServedHttp> serve_http(boost::asio::io_context& context, ServedSocket socket,
+                                     HttpHandler handler);
 
 }  // namespace tidegate

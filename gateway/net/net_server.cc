@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <list>
 #include <memory>
 #include <optional>
 #include <unistd.h>
@@ -17,9 +18,14 @@
 
 namespace tidegate {
 
+// Connections of one loop without a finished request, in the order in which they came.
+// Thread: the loop's.
+using PendingConnections = std::list<std::weak_ptr<ServedHttp>>;
+
 struct NetServer::Impl {
   void accepted(int fd, const IpAddress& peer);
-  void serve(IoLoop& loop, ServedSocket socket, std::shared_ptr<const void> pending);
+  void serve(IoLoop& loop, ServedSocket socket, std::shared_ptr<const void> place);
+  void make_room(PendingConnections& all);
   HttpDecision decide(const HttpRequest& request, const IpAddress& peer,
                       std::optional<Admitted>& admitted);
   void note_refused(const HttpRefusal& refusal, const IpAddress& peer);
@@ -34,27 +40,42 @@ struct NetServer::Impl {
   std::atomic<std::size_t> next{0};
   std::atomic<bool> is_draining{false};
   std::shared_ptr<Acceptor> acceptor;
+  std::vector<PendingConnections> pending;  // by the loop's number
   std::vector<std::unique_ptr<IoLoop>> loops;
 };
 
 void NetServer::Impl::accepted(int fd, const IpAddress& peer) {
-  auto pending = admission.accept(peer);
-  if (pending == nullptr) {
+  auto place = admission.accept(peer);
+  if (place == nullptr) {
     net_probe.request_refused(503);
     ::close(fd);
     return;
   }
   IoLoop& loop = next_loop();
-  loop.post([this, &loop, fd, peer, pending = std::move(pending)] {
+  loop.post([this, &loop, fd, peer, place = std::move(place)] {
     serve(loop,
           {fd, options.http.is_v6, SocketIo::server(options.identity), peer,
            admission.needs_proxy_header(peer)},
-          pending);
+          place);
   });
 }
 
-void NetServer::Impl::serve(IoLoop& loop, ServedSocket socket,
-                            std::shared_ptr<const void> pending) {
+// A flood of connections that say nothing, or do not take their answers' end for one, must not keep
+// out those that mean it: who has been idle for longest goes. A client says something as soon as it
+// is connected.
+void NetServer::Impl::make_room(PendingConnections& all) {
+  if (!admission.is_crowded()) return;
+  for (const auto& connection : all) {
+    const auto served = connection.lock();
+    if (!served || !served->cut_idle()) continue;
+    net_probe.request_refused(503);
+    return;
+  }
+}
+
+void NetServer::Impl::serve(IoLoop& loop, ServedSocket socket, std::shared_ptr<const void> place) {
+  PendingConnections& all = pending[loop.number()];
+  make_room(all);
   // What `decide` found, for `hand_on`.
   const auto admitted = std::make_shared<std::optional<Admitted>>();
   HttpHandler handler;
@@ -67,8 +88,12 @@ void NetServer::Impl::serve(IoLoop& loop, ServedSocket socket,
   handler.refused = [this](const HttpRefusal& refusal, const IpAddress& peer) {
     note_refused(refusal, peer);
   };
-  handler.done = [pending = std::move(pending)]() mutable { pending.reset(); };
-  serve_http(loop.context(), std::move(socket), std::move(handler));
+  const auto at = all.emplace(all.end());
+  handler.done = [&all, at, place = std::move(place)]() mutable {
+    all.erase(at);
+    place.reset();
+  };
+  *at = serve_http(loop.context(), std::move(socket), std::move(handler));
 }
 
 HttpDecision NetServer::Impl::decide(const HttpRequest& request, const IpAddress& peer,
@@ -104,7 +129,9 @@ NetServer::NetServer(EventStore& store, const Clock& clock, DeliveryProbe& deliv
                      .admission = {options.admission, authority, pressure, clock,
                                    [this] { return impl_->connections(); }},
                      .acceptor = {},
+                     .pending = {},
                      .loops = {}}) {
+  impl_->pending.resize(std::max(1U, impl_->options.io_threads));
   for (unsigned number = 0; number < std::max(1U, impl_->options.io_threads); ++number) {
     impl_->loops.push_back(std::make_unique<IoLoop>(
         IoLoopSetup{store, clock, impl_->options.limits, delivery_probe, net_probe, authority,

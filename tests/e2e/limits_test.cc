@@ -198,6 +198,22 @@ TEST(LimitsTest, UnderTlsSoManyConnectionsAre) {
   EXPECT_TRUE(eventually(shakes_hands));
 }
 
+// More than there are places for connections without a request: whoever has been silent for longest
+// makes room for those that say what they want.
+TEST(LimitsTest, SilentConnectionsGiveWay) {
+  constexpr int kSilent = 700;
+  GatewayProcess gateway;
+  std::vector<TcpClient> silent;
+  silent.reserve(kSilent);
+  for (int i = 0; i < kSilent; ++i) silent.emplace_back(gateway.http());
+  std::vector<Attempt> held;
+  for (int i = 0; i < 20; ++i) {
+    held.push_back(attempt(gateway, {}));
+    EXPECT_EQ(held.back().status, 101) << i;
+  }
+  EXPECT_EQ(silent.front().receive_all(), "");
+}
+
 // Publishes new events to one stream, each time with other ids.
 class QuotaPublisher {
  public:
