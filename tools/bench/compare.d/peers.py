@@ -47,7 +47,7 @@ class Tidegate(Peer):
         self.name = "tidegate" if form == "json" else "tidegate-proto"
         self.title = f"Tidegate ({'JSON' if form == 'json' else 'binary'})"
         self._program = os.path.join(bin_directory, "tidegated")
-        self.http = self.grpc = ""
+        self.http = self.grpc = self.admin = ""
         self.pid = 0
 
     def start(self, processes):
@@ -63,7 +63,7 @@ class Tidegate(Peer):
                 stdout=pipe)
             self.pid = process.pid
             with open(os.open(names, os.O_RDONLY | os.O_NONBLOCK)) as lines:
-                self.http, self.grpc = self._addresses(lines, process, processes)
+                self.http, self.grpc, self.admin = self._addresses(lines, process, processes)
 
     @staticmethod
     def _addresses(lines, process, processes):
@@ -73,7 +73,7 @@ class Tidegate(Peer):
                 raise PeerFailed(f"tidegated does not start: {processes.last_words()}")
             text += os.read(lines.fileno(), 4096).decode()
         addresses = dict(line.split()[1:3] for line in text.splitlines())
-        return addresses["http"], addresses["grpc"]
+        return addresses["http"], addresses["grpc"], addresses["admin"]
 
 
 class Nchan(Peer):
