@@ -73,6 +73,7 @@ void LoopCore::offer(const SegmentRef& segment, std::size_t at) {
   // by itself and is not missed, and one that is offered it as well ignores it.
   before_ = dispatched_;
   dispatched_ = place_of(record);
+  has_moved_ = true;
   for (const InterestIndex::Interest& interest : index.match(record.stream)) {
     interest.who->offer(segment, at, record);
   }
@@ -106,6 +107,7 @@ void LoopCore::rows_changed() {
 void LoopCore::jump_to(Sequence head) {
   // Nobody is live, so nobody asks for the check.
   dispatched_ = {head, 0};
+  has_moved_ = true;
   before_ = dispatched_;
 }
 
@@ -162,11 +164,13 @@ void LoopCore::remove(SessionCore& session) {
   sessions_[session.loop_slot] = sessions_.back();
   sessions_.pop_back();
   timers_.remove(session);
+  unrest(session);
   if (session.is_ready) std::erase(ready_, &session);
 }
 
 void LoopCore::tick() {
   const std::int64_t now = now_ms();
+  wake_resting(now);
   timers_.advance(now, [&](SessionCore& session) {
     const std::int64_t next_ms = session.tick(now);
     timers_.set_no_later(session, next_ms);
@@ -174,6 +178,32 @@ void LoopCore::tick() {
   const std::uint64_t revocations = authority.revocations();
   if (std::exchange(revocations_, revocations) == revocations) return;
   for (SessionCore* session : sessions_) session->check_revoked();
+}
+
+void LoopCore::rest(SessionCore& session) {
+  if (session.resting_slot) return;
+  session.resting_slot = resting_.size();
+  resting_.push_back(&session);
+}
+
+void LoopCore::unrest(SessionCore& session) {
+  if (!session.resting_slot) return;
+  resting_.back()->resting_slot = session.resting_slot;
+  resting_[*session.resting_slot] = resting_.back();
+  resting_.pop_back();
+  session.resting_slot.reset();
+}
+
+// Some at a time, because each sends a position: about 6 ms.
+void LoopCore::wake_resting(std::int64_t now_ms) {
+  constexpr std::size_t kWokenPerTick = 1024;
+  if (!has_moved_) return;
+  for (std::size_t left = kWokenPerTick; left > 0 && !resting_.empty(); --left) {
+    SessionCore& session = *resting_.back();
+    unrest(session);
+    tick_no_later(session, now_ms);
+  }
+  has_moved_ = !resting_.empty();
 }
 
 void LoopCore::tick_no_later(SessionCore& session, std::int64_t due_ms) {

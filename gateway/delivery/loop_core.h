@@ -60,6 +60,8 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   void wake(SessionCore& session);
   // The session is looked at (SessionCore::tick) then, if not before.
   void tick_no_later(SessionCore& session, std::int64_t due_ms);
+  // The session has told everything: it is looked at again soon after the loop has dispatched more.
+  void rest(SessionCore& session);
   // The session has watches, or none any more.
   void add_watching(SessionCore& session) { watching_.push_back(&session); }
   void remove_watching(SessionCore& session) { std::erase(watching_, &session); }
@@ -85,6 +87,8 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   void rows_changed();
   void offer(const SegmentRef& segment, std::size_t at);
   void jump_to(Sequence head);
+  void wake_resting(std::int64_t now_ms);
+  void unrest(SessionCore& session);
   // True when some still wait for a turn.
   bool serve_ready();
   void schedule();
@@ -102,6 +106,8 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   std::vector<SessionCore*> ready_;
   std::vector<SessionCore*> full_;
   std::vector<SessionCore*> watching_;  // those with watches
+  std::vector<SessionCore*> resting_;
+  bool has_moved_ = false;  // `dispatched_`, since the last look at those that rest
   std::shared_ptr<void> row_changes_;
   bool in_turn_ = false;
   bool scheduled_ = false;

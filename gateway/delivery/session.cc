@@ -343,6 +343,11 @@ std::int64_t SessionCore::tick(std::int64_t now_ms) {
   if (drain_at_ms_ && now_ms >= *drain_at_ms_ && !finish_) send_closing();
   if (!writing_ && outbox_.empty() && !finish_) tick_quiet(now_ms);
   run();
+  for (const auto& subscription : subscriptions_) {
+    if (subscription->next_tick_ms(now_ms) != Subscription::kWhenTheLoopMoves) continue;
+    loop_.rest(*this);
+    break;
+  }
   return next_tick_ms(now_ms);
 }
 

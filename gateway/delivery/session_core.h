@@ -73,6 +73,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   // Somebody was revoked.
   void check_revoked();
   std::size_t loop_slot = 0;
+  std::optional<std::size_t> resting_slot = {};
   bool is_ready = false;
 
   // --- for subscriptions ---

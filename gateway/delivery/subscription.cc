@@ -282,16 +282,18 @@ void Subscription::tick(std::int64_t now_ms) {
 }
 
 std::int64_t Subscription::next_tick_ms(std::int64_t now_ms) const {
-  // What the loop dispatches to others moves the place of one that has nothing to send, and nobody
-  // tells it.
   constexpr std::int64_t kLookMs = 2500;
   switch (state_) {
     case State::kOpening:
       return open_at_tick ? now_ms : now_ms + session_.loop().limits.position_ms;
     case State::kBehind:
       return now_ms;
-    case State::kLive:
-      return std::max(told_ms_ + session_.loop().limits.position_ms, now_ms + kLookMs);
+    case State::kLive: {
+      const std::int64_t due_ms = told_ms_ + session_.loop().limits.position_ms;
+      if (due_ms > now_ms) return due_ms;
+      // What the loop dispatches to others moves the place of one that has nothing to send.
+      return list_.empty() && reached().sequence <= told_ ? kWhenTheLoopMoves : now_ms + kLookMs;
+    }
   }
   return now_ms;
 }

@@ -111,6 +111,7 @@ class Subscription final : public Interested {
   void fall_behind();
   void tick(std::int64_t now_ms);
   // When `tick` or `is_position_due` is next to be asked.
+  static constexpr std::int64_t kWhenTheLoopMoves = INT64_MAX;
   std::int64_t next_tick_ms(std::int64_t now_ms) const;
 
   // The highest place that the peer was told, which it may acknowledge.

@@ -184,6 +184,19 @@ TEST_F(SessionFlowTest, TellsThePositionWhenNothingMatches) {
   settle(*peer);
   EXPECT_EQ(ops(peer->take()), "");
   EXPECT_EQ(ops(ask(*peer, ack(10))), "");  // it may be acknowledged
+  append(1, "b");                           // it was at rest, and the last position is old
+  settle(*peer);
+  pass_ms(500);
+  settle(*peer);
+  EXPECT_EQ(ops(peer->take()), "position s");
+  append(1, "b");
+  settle(*peer);
+  pass_ms(4500);
+  settle(*peer);
+  EXPECT_EQ(ops(peer->take()), "");
+  pass_ms(1000);
+  settle(*peer);
+  EXPECT_EQ(ops(peer->take()), "position s");
 }
 
 // Every answer but the last says that another comes, so that they can be written at once.
