@@ -36,7 +36,10 @@ Heard Heard::from_json(std::string_view text) {
   };
   heard.op = text_at("op");
   heard.position = text_at("position");
-  if (heard.op == "error") heard.code = text_at("code");
+  if (heard.op == "error") {
+    heard.code = text_at("code");
+    heard.reason = text_at("message");
+  }
   if (heard.op == "gap" || heard.op == "reset" || heard.op == "unsubscribed")
     heard.reason = text_at("reason");
   if (heard.op == "gap" && document["floor"].get_uint64().get(heard.floor)) heard.op.clear();
@@ -99,6 +102,7 @@ Heard Heard::from_proto(std::string_view bytes) {
       break;
     case v1::ServerMessage::kError:
       heard.code = message.error().code();
+      heard.reason = message.error().message();
       break;
     default:
       break;

@@ -14,7 +14,7 @@ struct Heard {
   std::string op;  // "events", "subscribed", ...; empty: not understood
   std::string position;
   std::string code;         // of `error`
-  std::string reason;       // of `gap` and `reset`
+  std::string reason;       // of `gap`, `reset` and `unsubscribed`; the message of `error`
   std::uint64_t floor = 0;  // of `gap`
   struct Event {
     Sequence sequence;

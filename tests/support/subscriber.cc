@@ -335,7 +335,7 @@ void Subscriber::hear(const Heard& heard) {
   } else if (heard.op == "error" || heard.op == "unsubscribed") {
     const bool is_passing =
         heard.code == "overloaded" || heard.code == "draining" || heard.code == "unavailable";
-    EXPECT_TRUE(is_passing) << options_.name << " got " << heard.op << " " << heard.code
+    EXPECT_TRUE(is_passing) << options_.name << " got " << heard.op << " " << heard.code << ": "
                             << heard.reason;
     disconnect();
   }
