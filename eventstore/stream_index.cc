@@ -1,7 +1,8 @@
 #include "eventstore/stream_index.h"
 
+#include <algorithm>
+
 #include "eventstore/base/check.h"
-#include "eventstore/base/string_map.h"
 #include "eventstore/keys.h"
 #include "tidegate/storage/v1/record.pb.h"
 
@@ -72,63 +73,80 @@ Status StreamIndex::open() {
   return {};
 }
 
-Result<StreamIndex::Run> StreamIndex::begin_run(std::string_view stream, Revision first_revision,
-                                                std::uint64_t& next_number) {
-  auto known = find(stream);
-  if (!known) return std::move(known).error();
-  Run run;
-  run.is_new = !known->has_value();
-  run.entry = run.is_new ? StreamEntry{next_number++, first_revision, 0, 0} : **known;
-  return run;
-}
-
 Status StreamIndex::apply(const Segment& segment, Sequence last) {
-  const Sequence start = indexed();
-  std::uint64_t next_number = next_stream_number_;
-  StringMap<Run> runs;
-  Sequence end = start;
-  for (std::size_t i = segment.index_after(start); i < segment.count(); ++i) {
-    const RecordView& record = segment.record(i);
-    if (record.sequence > last) break;
-    TG_CHECK(record.sequence == end + 1, record.sequence, end);
-    auto found = runs.find(record.stream);
-    if (found == runs.end()) {
-      auto run = begin_run(record.stream, record.revision, next_number);
-      if (!run) return std::move(run).error();
-      found = runs.emplace(std::string(record.stream), *std::move(run)).first;
-    }
-    Run& run = found->second;
-    run.sequences.push_back(record.sequence);
-    run.entry.last_revision = record.revision;
-    run.entry.last_sequence = record.sequence;
-    end = record.sequence;
+  if (known_.size() > kKnownStreamsMax) known_.clear();
+  Part part{{}, indexed(), next_stream_number_};
+  Status status = collect(segment, last, part);
+  if (status && part.streams.empty()) return {};
+  if (status) status = write(part);
+  if (!status) {
+    known_.clear();  // it knows what is not on disk
+    return status;
   }
-  if (end == start) return {};
-
-  StorageBatch batch(storage_);
-  for (const auto& [stream, run] : runs) put_run(batch, stream, run);
-  storage::v1::IndexCheckpoint checkpoint;
-  checkpoint.set_indexed_sequence(end);
-  checkpoint.set_next_stream_number(next_number);
-  batch.put(Family::kIndex, checkpoint_key(), checkpoint.SerializeAsString());
-  auto written = storage_.write_unlogged(batch);
-  if (!written) return written;
-  next_stream_number_ = next_number;
+  for (Streams::value_type* stream : part.streams) stream->second.run = {};
+  next_stream_number_ = part.next_number;
   // Pairs with the acquire in indexed(): who sees it finds the rows.
-  indexed_.store(end, std::memory_order_release);
+  indexed_.store(part.end, std::memory_order_release);
   return {};
 }
 
-void StreamIndex::put_run(StorageBatch& batch, const std::string& stream, const Run& run) const {
-  storage::v1::RunRow row;
-  row.set_first_revision(run.entry.last_revision - run.sequences.size() + 1);
-  Sequence before = 0;
-  for (const Sequence sequence : run.sequences) {
-    row.add_sequence_deltas(sequence - before);
-    before = sequence;
+// The events after indexed(), by stream.
+Status StreamIndex::collect(const Segment& segment, Sequence last, Part& part) {
+  for (std::size_t i = segment.index_after(part.end); i < segment.count(); ++i) {
+    const RecordView& record = segment.record(i);
+    if (record.sequence > last) break;
+    TG_CHECK(record.sequence == part.end + 1, record.sequence, part.end);
+    auto stream = known(record.stream, record.revision, part.next_number);
+    if (!stream) return std::move(stream).error();
+    Stream& known = (*stream)->second;
+    if (known.run.empty()) part.streams.push_back(*stream);
+    known.run.push_back(record.sequence);
+    known.entry.last_revision = record.revision;
+    known.entry.last_sequence = record.sequence;
+    part.end = record.sequence;
   }
-  batch.put(Family::kIndex, run_key(run.entry.number, before), row.SerializeAsString());
-  batch.put(Family::kIndex, stream_key(stream), encode(run.entry));
+  return {};
+}
+
+Result<StreamIndex::Streams::value_type*> StreamIndex::known(std::string_view stream,
+                                                             Revision first_revision,
+                                                             std::uint64_t& next_number) {
+  if (const auto at = known_.find(stream); at != known_.end()) return &*at;
+  auto entry = find(stream);
+  if (!entry) return std::move(entry).error();
+  const StreamEntry fresh{next_number, first_revision, 0, 0};
+  if (!entry->has_value()) ++next_number;
+  return &*known_.emplace(stream, Stream{entry->value_or(fresh)}).first;
+}
+
+// In the order of the keys, which takes the memtable a fraction of the time (Storage::open).
+Status StreamIndex::write(Part& part) {
+  StorageBatch batch(storage_);
+  auto& streams = part.streams;
+  std::sort(streams.begin(), streams.end(), [](const auto* one, const auto* other) {
+    return one->second.entry.number < other->second.entry.number;
+  });
+  for (const Streams::value_type* stream : streams) {
+    const Stream& known = stream->second;
+    storage::v1::RunRow row;
+    row.set_first_revision(known.entry.last_revision - known.run.size() + 1);
+    Sequence before = 0;
+    for (const Sequence sequence : known.run) {
+      row.add_sequence_deltas(sequence - before);
+      before = sequence;
+    }
+    batch.put(Family::kIndex, run_key(known.entry.number, before), row.SerializeAsString());
+  }
+  std::sort(streams.begin(), streams.end(),
+            [](const auto* one, const auto* other) { return one->first < other->first; });
+  for (const Streams::value_type* stream : streams) {
+    batch.put(Family::kIndex, stream_key(stream->first), encode(stream->second.entry));
+  }
+  storage::v1::IndexCheckpoint checkpoint;
+  checkpoint.set_indexed_sequence(part.end);
+  checkpoint.set_next_stream_number(part.next_number);
+  batch.put(Family::kIndex, checkpoint_key(), checkpoint.SerializeAsString());
+  return storage_.write_unlogged(batch);
 }
 
 Status StreamIndex::flush() {

@@ -7,7 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include <absl/container/inlined_vector.h>
+
 #include "eventstore/base/result.h"
+#include "eventstore/base/string_map.h"
 #include "eventstore/filter.h"
 #include "eventstore/segment.h"
 #include "eventstore/storage.h"
@@ -69,17 +72,30 @@ class StreamIndex {
                                                  std::size_t limit) const;
 
  private:
-  struct Run {
+  struct Stream {
     StreamEntry entry;
-    std::vector<Sequence> sequences;
-    bool is_new = false;
+    absl::InlinedVector<Sequence, 2> run = {};  // what `apply` adds to it
   };
-  Result<Run> begin_run(std::string_view stream, Revision first_revision,
-                        std::uint64_t& next_number);
-  void put_run(StorageBatch& batch, const std::string& stream, const Run& run) const;
+  using Streams = StringMap<Stream>;
+  // What `apply` is about to write.
+  struct Part {
+    std::vector<Streams::value_type*> streams;  // those with a run
+    Sequence end;
+    std::uint64_t next_number;
+  };
+  // Kept so that `apply` need not look them up: about 150 bytes each.
+  static constexpr std::size_t kKnownStreamsMax = 1 << 18;
+
+  Status collect(const Segment& segment, Sequence last, Part& part);
+  Result<Streams::value_type*> known(std::string_view stream, Revision first_revision,
+                                     std::uint64_t& next_number);
+  Status write(Part& part);
 
   Storage& storage_;
-  std::uint64_t next_stream_number_ = 1;  // applying thread only
+  // Of the applying thread.
+  std::uint64_t next_stream_number_ = 1;
+  Streams known_;
+
   std::atomic<Sequence> indexed_{0};
   std::atomic<Sequence> flushed_{0};
 };
