@@ -12,7 +12,7 @@
 #include "eventstore/base/result.h"
 #include "eventstore/event_store.h"
 #include "gateway/api/grpc_server.h"
-#include "gateway/api/query_places.h"
+#include "gateway/api/owner_places.h"
 #include "gateway/delivery/authority.h"
 #include "gateway/delivery/pressure.h"
 #include "gateway/delivery/session_host.h"
@@ -88,7 +88,12 @@ struct ApiState {
   const std::int64_t started_us;
   const PressureGauge* const pressure;  // null: memory is never short
   DrainSignal drain;
-  QueryPlaces query_places;
+  // A query may wait in the engine, whose places are everybody's, and then holds a page until its
+  // client takes it; a watch stays as long as its client wants.
+  static constexpr std::size_t kQueriesPerOwnerMax = 64;
+  static constexpr std::size_t kWatchesPerOwnerMax = 1000;
+  OwnerPlaces query_places;
+  OwnerPlaces watch_places;
 };
 
 inline Error draining_error() {

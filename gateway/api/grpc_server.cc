@@ -125,7 +125,8 @@ struct GrpcServer::Parts {
               SystemClock().wall_us(),
               options.pressure,
               {},
-              {}} {}
+              {ApiState::kQueriesPerOwnerMax, "queries"},
+              {ApiState::kWatchesPerOwnerMax, "watches"}} {}
 
   GrpcOptions options;
   ApiState state;

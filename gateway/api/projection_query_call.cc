@@ -31,7 +31,7 @@ class QueryCall final : public grpc::ServerUnaryReactor,
                         public std::enable_shared_from_this<QueryCall> {
  public:
   QueryCall(ApiState& state, PrincipalRef principal, RowQuery query,
-            std::optional<Position> min_position, std::shared_ptr<void> place,
+            std::optional<Position> min_position, std::shared_ptr<const void> place,
             v1::QueryProjectionResponse& response)
       : state_(state),
         place_(std::move(place)),
@@ -65,7 +65,7 @@ class QueryCall final : public grpc::ServerUnaryReactor,
   void finish_if_due();
 
   ApiState& state_;                    // not after the call has ended
-  const std::shared_ptr<void> place_;  // among the owner's queries
+  const std::shared_ptr<const void> place_;  // among the owner's queries
   const PrincipalRef principal_;
   RowQuery query_;
   const std::optional<Position> min_position_;

@@ -30,13 +30,15 @@ class WatchCall final : public grpc::ServerWriteReactor<v1::WatchProjectionRespo
                         public std::enable_shared_from_this<WatchCall> {
  public:
   WatchCall(ApiState& state, WatchThread& thread, const grpc::CallbackServerContext& context,
-            PrincipalRef principal, WatchRequest request, bool is_snapshot_only)
+            PrincipalRef principal, WatchRequest request, bool is_snapshot_only,
+            std::shared_ptr<const void> place)
       : state_(state),
         thread_(thread),
         context_(context),
         principal_(std::move(principal)),
         request_(std::move(request)),
-        is_snapshot_only_(is_snapshot_only) {}
+        is_snapshot_only_(is_snapshot_only),
+        place_(std::move(place)) {}
 
   void start() {
     self_ = shared_from_this();
@@ -81,6 +83,7 @@ class WatchCall final : public grpc::ServerWriteReactor<v1::WatchProjectionRespo
   const PrincipalRef principal_;
   const WatchRequest request_;
   const bool is_snapshot_only_;
+  const std::shared_ptr<const void> place_;  // among the owner's watches
   const SystemClock clock_{};
   std::shared_ptr<WatchCall> self_;  // until OnDone
 
@@ -234,8 +237,11 @@ grpc::ServerWriteReactor<v1::WatchProjectionResponse>* start_watch_call(
   if (!granted) return refuse(granted.error());
   auto watch = to_watch_request(request);
   if (!watch) return refuse(watch.error());
+  auto place = state.watch_places.take(**principal);
+  if (!place) return refuse(place.error());
   const auto call = std::make_shared<WatchCall>(state, thread, context, *std::move(principal),
-                                                std::move(watch).value(), request.snapshot_only());
+                                                std::move(watch).value(), request.snapshot_only(),
+                                                *std::move(place));
   call->start();
   return call.get();
 }

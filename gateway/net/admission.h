@@ -18,7 +18,7 @@
 #include "gateway/delivery/token_bucket.h"
 #include "gateway/net/http_head.h"
 #include "gateway/net/ip_address.h"
-#include "gateway/net/places.h"
+#include "gateway/delivery/places.h"
 #include "gateway/net/upgrade.h"
 
 namespace tidegate {

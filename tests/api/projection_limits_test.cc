@@ -1,8 +1,8 @@
 #include <future>
 #include <list>
 
+#include "gateway/api/api_state.h"
 #include "gateway/api/projection_messages.h"
-#include "gateway/api/query_places.h"
 #include "tests/api/api_fixture.h"
 
 namespace tidegate::test {
@@ -95,7 +95,7 @@ TEST_F(ProjectionLimitsTest, AnOwnerHasSoManyQueriesUnderWay) {
     return ended.with([](const std::vector<Failure>& all) { return all.size(); });
   };
   // All wait but the one that comes last, whichever that is.
-  std::list<Waiting> all(QueryPlaces::kPerOwnerMax + 1);
+  std::list<Waiting> all(ApiState::kQueriesPerOwnerMax + 1);
   for (Waiting& made : all) {
     made.context.AddMetadata("authorization", "Bearer ann");
     projections_->async()->QueryProjection(
@@ -117,17 +117,50 @@ TEST_F(ProjectionLimitsTest, AnOwnerHasSoManyQueriesUnderWay) {
   EXPECT_TRUE(eventually([this] { return query("ann").reason == "ok"; }));
 }
 
-TEST(QueryPlaces, ComeBackWhenTheyAreLeft) {
+TEST_F(ProjectionLimitsTest, AnOwnerHasSoManyWatches) {
+  know("ann", {"_projections.orders"});
+  know("ben", {"_projections.orders"});
+  struct Watching {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::WatchProjectionResponse>> reader;
+  };
+  const auto watch = [this](const std::string& who) {
+    auto made = std::make_unique<Watching>();
+    made->context.AddMetadata("authorization", "Bearer " + who);
+    v1::WatchProjectionRequest request;
+    request.set_name("orders");
+    made->reader = projections_->WatchProjection(&made->context, request);
+    return made;
+  };
+  const auto begins = [](Watching& watching) {
+    v1::WatchProjectionResponse response;
+    return watching.reader->Read(&response);
+  };
+  std::vector<std::unique_ptr<Watching>> all;
+  for (std::size_t i = 0; i < ApiState::kWatchesPerOwnerMax; ++i) {
+    all.push_back(watch("ann"));
+    ASSERT_TRUE(begins(*all.back())) << i;
+  }
+  const auto refused = watch("ann");
+  EXPECT_FALSE(begins(*refused));
+  EXPECT_EQ(failure_of(refused->reader->Finish()).reason, "overloaded");
+  EXPECT_TRUE(begins(*watch("ben")));
+  all.front()->context.TryCancel();
+  EXPECT_TRUE(eventually([&] { return begins(*watch("ann")); }));
+}
+
+TEST(OwnerPlaces, ComeBackWhenTheyAreLeft) {
+  constexpr std::size_t kMax = 3;
   Principal ann;
   ann.owner = "ann";
-  QueryPlaces places;
-  std::vector<std::shared_ptr<void>> taken;
-  for (std::size_t i = 0; i < QueryPlaces::kPerOwnerMax; ++i) taken.push_back(*places.take(ann));
+  OwnerPlaces places(kMax, "calls");
+  std::vector<std::shared_ptr<const void>> taken;
+  for (std::size_t i = 0; i < kMax; ++i) taken.push_back(*places.take(ann));
   EXPECT_FALSE(places.take(ann));
   taken.pop_back();
   EXPECT_TRUE(places.take(ann));
   taken.clear();
-  for (std::size_t i = 0; i < 2 * QueryPlaces::kPerOwnerMax; ++i) {
+  for (std::size_t i = 0; i < 2 * kMax; ++i) {
     EXPECT_TRUE(places.take(ann));
     taken.push_back(*places.take(*Principal::unrestricted()));
   }
