@@ -57,7 +57,9 @@ bool LoopCore::walk() {
       jump_to(head);
       return false;
     }
-    const std::size_t count = segment->count();
+    // It may show events a moment before the head says so. Whoever got such a one could come back
+    // with its position before the log knows it.
+    const std::size_t count = segment->index_after(head);
     for (std::size_t i = segment->index_after(dispatched_.sequence); i < count; ++i) {
       if (left == 0) return true;
       --left;

@@ -38,6 +38,18 @@ TEST_F(SessionFlowTest, GathersWhatIsPendingIntoOneMessage) {
   for (const auto& message : seen) EXPECT_LE(message.events.size(), SessionLimits{}.batch_events);
 }
 
+// Otherwise a peer may come back with a position before the log knows it.
+TEST_F(SessionFlowTest, DeliversNothingAboveTheHead) {
+  const auto peer = subscriber(R"(,"cursor":"c")");
+  append(3);
+  log_.hold_head_back(2);
+  settle(*peer);
+  EXPECT_EQ(sequences(peer->take()), range(1, 1));
+  log_.hold_head_back(0);
+  settle(*peer);
+  EXPECT_EQ(sequences(peer->take()), range(2, 3));
+}
+
 // Events that do not lie side by side are as many pieces for the transport. Here somebody who gets
 // others in between is served first, which puts the bytes of all in that order.
 TEST_F(SessionFlowTest, BoundsMessagesByTheirRuns) {

@@ -71,6 +71,8 @@ class FakeLog final : public LogAccess {
       if (tail_.empty()) filling_.reset();
     }
   }
+  // The tail shows this many events before the head says so.
+  void hold_head_back(std::size_t events) { held_back_ = events; }
   void evict_all() { evict_below(head() + 1); }
   void trim_to(Sequence floor) { floor_ = std::max(floor_, floor); }
   // Another history from here on.
@@ -119,7 +121,7 @@ class FakeLog final : public LogAccess {
   // --- LogAccess ---
 
   LogId log_id() const override { return log_; }
-  Sequence head() const override { return records_.size(); }
+  Sequence head() const override { return records_.size() - held_back_; }
   Sequence floor() const override { return floor_; }
   Sequence tail_first() const override { return tail_first_; }
   SegmentRef tail_segment(Sequence sequence) const override {
@@ -303,6 +305,7 @@ class FakeLog final : public LogAccess {
   std::map<std::string, Revision> revisions_;
   Sequence floor_ = 1;
   Sequence tail_first_ = 1;
+  std::size_t held_back_ = 0;
   std::deque<std::shared_ptr<Segment>> tail_;
   std::shared_ptr<Segment> filling_;
   std::deque<std::function<void()>> tasks_;
