@@ -55,6 +55,7 @@ struct Config {
 
   bool projections_enabled = true;
   bool projections_built_in = false;
+  bool projections_presence = false;
   std::uint64_t projections_row_cache_bytes = std::uint64_t{64} << 20;
 
   std::uint64_t delivery_io_threads = 0;  // 0: one per core but one, 1 to 8

@@ -92,6 +92,9 @@ constexpr std::array kKeys = {
     ConfigKey{
         "projections", "built_in", "", ValueKind::kSwitch, &Config::projections_built_in, 0, 0,
         "true: fold _streams, _types and _rates as well; their rows go when it is false again"},
+    ConfigKey{"projections", "presence", "", ValueKind::kSwitch, &Config::projections_presence, 0,
+              0,
+              "true: keep who is connected and subscribed to what, in _sys.presence and _presence"},
     ConfigKey{"projections", "row_cache_bytes", "", ValueKind::kBytes,
               &Config::projections_row_cache_bytes, kMiB, kNoMaximum,
               "memory for the rows of a version that folds; the others are read from disk"},

@@ -334,6 +334,11 @@ void ConfigReader::check_together() {
          "http.proxy_protocol needs http.trusted_proxies: who else is to be believed?");
   }
   check_tls();
+  if (config_.projections_presence && !config_.projections_enabled) {
+    fail(origin_of("projections.presence"),
+         "projections.presence needs projections: set projections.enabled = true, or presence = "
+         "false");
+  }
   if (config_.log_store_disk_hard_bytes > config_.log_store_disk_soft_bytes) {
     fail(origin_of("log_store.disk_hard_bytes"),
          fmt::format(

@@ -71,6 +71,7 @@ EngineOptions engine_options(const Config& config, const Clock& clock, Projectio
   EngineOptions options;
   options.row_cache_bytes_max = config.projections_row_cache_bytes;
   options.built_in = config.projections_built_in;
+  options.presence = config.projections_presence;
   options.clock = &clock;
   options.probe = &probe;
   return options;

@@ -4,6 +4,26 @@ namespace tidegate {
 namespace {
 
 constexpr BuiltIn kBuiltIns[] = {
+    {"_presence", R"(name = "_presence"
+description = "Who is connected, and what each is subscribed to and watches"
+streams = ["_sys.presence"]
+key = "{/connection}"
+[on."presence.connected"]
+subject = { set = "/subject" }
+surface = { set = "/surface" }
+since = { set = "time" }
+[on."presence.subscribed"]
+subscriptions = { merge = "/subscriptions" }
+[on."presence.unsubscribed"]
+subscriptions = { merge = "/subscriptions" }
+[on."presence.watching"]
+watches = { merge = "/watches" }
+[on."presence.unwatched"]
+watches = { merge = "/watches" }
+[on."presence.disconnected"]
+delete = true
+)",
+     BuiltIn::Switch::kPresence},
     {"_rates", R"(name = "_rates"
 description = "Events and bytes per minute of event time"
 streams = [">"]

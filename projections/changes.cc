@@ -18,7 +18,7 @@ using VersionState = VersionInfo::State;
 Error built_in_is_fixed(std::string_view name) {
   return {Code::kForbidden,
           fmt::format("'{}' is a built-in projection: choose a name that does not begin with '_'; "
-                      "projections.built_in switches them on and off",
+                      "projections.built_in and projections.presence switch them on and off",
                       printable(name))};
 }
 
@@ -303,18 +303,21 @@ Status Changes::remove_now(Projection& projection) {
 
 Status Changes::follow_built_ins() {
   const auto known = built_in_projections();
+  const auto is_wanted = [this](const BuiltIn& built_in) {
+    return built_in.by == BuiltIn::Switch::kPresence ? options_.presence : options_.built_in;
+  };
   for (const auto& projection : projections_.all()) {
     if (!projection->is_built_in()) continue;
-    const bool is_known = std::any_of(known.begin(), known.end(), [&](const BuiltIn& built_in) {
-      return built_in.name == projection->name();
+    const bool stays = std::any_of(known.begin(), known.end(), [&](const BuiltIn& built_in) {
+      return built_in.name == projection->name() && is_wanted(built_in);
     });
-    if (options_.built_in && is_known) continue;
+    if (stays) continue;
     const std::lock_guard lock(one_at_a_time_);
     auto removed = remove_now(*projection);
     if (!removed) return removed;
   }
-  if (!options_.built_in) return {};
   for (const BuiltIn& built_in : known) {
+    if (!is_wanted(built_in)) continue;
     auto definition = Definition::parse(built_in.text);
     if (!definition) return std::move(definition).error();
     auto applied = apply_definition(*std::move(definition));

@@ -93,9 +93,11 @@ struct EngineOptions {
   // Recent commits in memory, per version.
   std::size_t recent_commits_bytes_max = std::size_t{8} << 20;
   std::size_t projections_max = 256;
-  // Whether the projections that come with the program (built_in.h) are applied; if not, they are
-  // removed.
+  // Whether the projections that come with the program (built_in.h), but `_presence`, are applied;
+  // if not, they are removed.
   bool built_in = false;
+  // The same of `_presence` alone, whatever `built_in` says.
+  bool presence = false;
   // Removed rows that a version remembers, so that watches which were away hear of them.
   std::uint64_t removals_max = RowStore::kRemovalsMax;
   // A step of a version: so many events looked at, or so long.

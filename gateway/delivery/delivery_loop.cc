@@ -12,12 +12,14 @@ namespace tidegate {
 
 LoopCore::LoopCore(LogAccess& log_access, ProjectionAccess& projection_access, const Clock& clock,
                    const SessionLimits& session_limits, DeliveryProbe& observer,
-                   const Authority& token_authority, std::string server_name)
+                   const Authority& token_authority, Presence* presence_keeper,
+                   std::string server_name)
     : log(log_access),
       projections(projection_access),
       limits(session_limits),
       probe(observer),
       authority(token_authority),
+      presence(presence_keeper),
       server(std::move(server_name)),
       clock_(clock),
       timers_(clock.steady_ms()),
@@ -233,8 +235,8 @@ std::uint32_t LoopCore::reconnect_after_ms() {
 
 DeliveryLoop::DeliveryLoop(LogAccess& log, ProjectionAccess& projections, const Clock& clock,
                            const SessionLimits& limits, DeliveryProbe& probe,
-                           const Authority& authority, std::string server)
-    : core_(std::make_shared<LoopCore>(log, projections, clock, limits, probe, authority,
+                           const Authority& authority, Presence* presence, std::string server)
+    : core_(std::make_shared<LoopCore>(log, projections, clock, limits, probe, authority, presence,
                                        std::move(server))) {
   core_->watch_rows();
 }

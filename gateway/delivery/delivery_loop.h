@@ -10,6 +10,7 @@
 #include "gateway/delivery/authority.h"
 #include "gateway/delivery/limits.h"
 #include "gateway/delivery/log_access.h"
+#include "gateway/delivery/presence.h"
 #include "gateway/delivery/principal.h"
 #include "gateway/delivery/probe.h"
 #include "gateway/delivery/projection_access.h"
@@ -27,11 +28,11 @@ class Session;
 // Thread: I/O loop only.
 class DeliveryLoop {
  public:
-  // The references must outlive the loop; its sessions must be destroyed before it. `server` is the
-  // name and version told in `welcome`.
+  // The references must outlive the loop, and so must `presence` (null: nobody keeps it); its
+  // sessions must be destroyed before it. `server` is the name and version told in `welcome`.
   DeliveryLoop(LogAccess& log, ProjectionAccess& projections, const Clock& clock,
                const SessionLimits& limits, DeliveryProbe& probe, const Authority& authority,
-               std::string server);
+               Presence* presence, std::string server);
   ~DeliveryLoop();
   DeliveryLoop(const DeliveryLoop&) = delete;
   DeliveryLoop& operator=(const DeliveryLoop&) = delete;

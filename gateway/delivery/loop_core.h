@@ -13,6 +13,7 @@
 #include "gateway/delivery/limits.h"
 #include "gateway/delivery/log_access.h"
 #include "gateway/delivery/place.h"
+#include "gateway/delivery/presence.h"
 #include "gateway/delivery/probe.h"
 #include "gateway/delivery/projection_access.h"
 #include "gateway/delivery/timer_wheel.h"
@@ -27,7 +28,7 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
  public:
   LoopCore(LogAccess& log_access, ProjectionAccess& projection_access, const Clock& clock,
            const SessionLimits& session_limits, DeliveryProbe& observer,
-           const Authority& token_authority, std::string server_name);
+           const Authority& token_authority, Presence* presence_keeper, std::string server_name);
   ~LoopCore();
   LoopCore(const LoopCore&) = delete;
   LoopCore& operator=(const LoopCore&) = delete;
@@ -73,6 +74,7 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   const SessionLimits limits;
   DeliveryProbe& probe;
   const Authority& authority;
+  Presence* const presence;  // null: nobody keeps it
   const std::string server;
   InterestIndex index;
 

@@ -46,6 +46,9 @@ SessionCore::~SessionCore() = default;
 
 void SessionCore::begin() {
   loop_.add(*this);
+  if (loop_.presence != nullptr) {
+    loop_.presence->connected(connection_, principal_->subject, transport_.surface());
+  }
   if (loop_.is_draining()) {
     send_closing();
   } else {

@@ -146,6 +146,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   // Takes it out of everything and releases its cursor.
   void remove(Subscription& subscription);
   void remove_all();
+  // Whoever keeps presence; the peer is told by its answer.
+  void note_subscribed(const Subscription& subscription);
   void tell_unsubscribed(std::string_view id, std::string_view reason);
   // Notes that the peer is told this place; the text of its position as LoopCore::position_text.
   const std::string& told(Subscription& subscription, const Place& place);
@@ -220,7 +222,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   PrincipalRef principal_;
   const std::string connection_;
   const LogId log_id_;
-  bool has_ended_ = false;
+  bool has_ended_ = false;  // for good: nothing begins any more
 
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
   std::vector<std::unique_ptr<RowWatch>> watches_;

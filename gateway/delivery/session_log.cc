@@ -136,6 +136,7 @@ void SessionCore::begin_delivery(Subscription& subscription, const ResolvedStart
     subscription.is_indexed = true;
     loop_.index.add(subscription.number(), subscription, subscription.filter());
     loop_.probe.subscriptions_changed(+1);
+    note_subscribed(subscription);
     if (start.resumed) {
       const bool is_in_tail = place.sequence + 1 >= loop_.log.tail_first();
       loop_.probe.subscription_resumed(is_in_tail ? ResumeSource::kTail : ResumeSource::kLog);

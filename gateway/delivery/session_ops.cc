@@ -81,6 +81,11 @@ void SessionCore::on_unsubscribe(const v1::UnsubscribeOp& op) {
   tell_unsubscribed(op.id(), "requested");
 }
 
+void SessionCore::note_subscribed(const Subscription& subscription) {
+  if (loop_.presence == nullptr) return;
+  loop_.presence->subscribed(connection_, subscription.id(), subscription.filter());
+}
+
 void SessionCore::tell_unsubscribed(std::string_view id, std::string_view reason) {
   v1::ServerMessage message;
   message.mutable_unsubscribed()->set_id(std::string(id));
@@ -105,6 +110,9 @@ void SessionCore::remove(Subscription& subscription) {
   if (subscription.is_indexed) {
     loop_.index.remove(subscription.number(), subscription.filter());
     loop_.probe.subscriptions_changed(-1);
+    if (loop_.presence != nullptr && !has_ended_) {
+      loop_.presence->unsubscribed(connection_, subscription.id());
+    }
   }
   const auto at = std::find_if(subscriptions_.begin(), subscriptions_.end(),
                                [&](const auto& have) { return have.get() == &subscription; });
@@ -113,6 +121,9 @@ void SessionCore::remove(Subscription& subscription) {
 }
 
 void SessionCore::remove_all() {
+  if (!std::exchange(has_ended_, true) && loop_.presence != nullptr) {
+    loop_.presence->disconnected(connection_);
+  }
   while (!watches_.empty()) remove(*watches_.back());
   while (!subscriptions_.empty()) remove(*subscriptions_.back());
 }
@@ -161,6 +172,7 @@ void SessionCore::on_update(const v1::UpdateOp& op) {
     loop_.index.add(subscription->number(), *subscription, *filter);
   }
   subscription->change_filter(*std::move(filter));
+  if (subscription->is_indexed) note_subscribed(*subscription);
   ++subscription->updates_waiting;
   if (!subscription->is_opening()) answer_updates(*subscription);
 }

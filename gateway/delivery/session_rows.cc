@@ -92,7 +92,12 @@ void SessionCore::on_watch_opened(std::uint64_t number, Result<std::shared_ptr<R
   if (cursor) {
     watch->cursor = *std::move(cursor);
     watch->wait = RowWatch::Wait::kNothing;
-    if (watch->subscription == 0) loop_.probe.watches_changed(+1);
+    if (watch->subscription == 0) {
+      loop_.probe.watches_changed(+1);
+      if (loop_.presence != nullptr) {
+        loop_.presence->watching(connection_, watch->id, watch->projection);
+      }
+    }
   } else if (watch->subscription != 0) {
     fail(*watch, cursor.error());
   } else {
@@ -115,7 +120,10 @@ void SessionCore::on_unwatch(const v1::UnwatchOp& op) {
 }
 
 void SessionCore::remove(RowWatch& watch) {
-  if (watch.cursor && watch.subscription == 0) loop_.probe.watches_changed(-1);
+  if (watch.cursor && watch.subscription == 0) {
+    loop_.probe.watches_changed(-1);
+    if (loop_.presence != nullptr && !has_ended_) loop_.presence->unwatched(connection_, watch.id);
+  }
   // A read that is under way frees its place when it answers.
   if (watch.step && row_reader_ == watch.number) row_reader_ = 0;
   const auto at = std::find_if(watches_.begin(), watches_.end(),

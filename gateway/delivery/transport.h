@@ -64,6 +64,9 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
+  // What kind of way it is: "websocket", "grpc".
+  virtual std::string_view surface() const = 0;
+
   enum class Sent : std::uint8_t { kDone, kUnderWay };
   // Begins a write. kDone: the kernel has taken the whole message (or will have, before the one
   // that follows it), and the next one may come right away. kUnderWay: it may come after

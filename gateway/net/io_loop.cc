@@ -61,7 +61,7 @@ struct IoLoop::Impl {
         projections(setup.engine, setup.store, setup.pressure,
                     [box = mailbox](std::function<void()> task) { box->post(std::move(task)); }),
         delivery(access, projections, setup.clock, setup.limits, setup.delivery_probe,
-                 setup.authority, setup.server),
+                 setup.authority, setup.presence, setup.server),
         timer(context),
         timers(setup.clock.steady_ms()),
         ticked_ms(setup.clock.steady_ms()) {}

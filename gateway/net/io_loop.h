@@ -12,6 +12,7 @@
 #include "gateway/delivery/authority.h"
 #include "gateway/delivery/delivery_loop.h"
 #include "gateway/delivery/limits.h"
+#include "gateway/delivery/presence.h"
 #include "gateway/delivery/pressure.h"
 #include "gateway/delivery/probe.h"
 #include "gateway/net/net_probe.h"
@@ -32,7 +33,8 @@ struct IoLoopSetup {
   DeliveryProbe& delivery_probe;
   NetProbe& net_probe;
   const Authority& authority;
-  Engine* engine = nullptr;  // null: projections are switched off
+  Engine* engine = nullptr;      // null: projections are switched off
+  Presence* presence = nullptr;  // null: nobody keeps it
   const PressureGauge& pressure;
   std::string server;   // name and version told in `welcome`
   unsigned number = 0;  // from 0; of metrics and connection names

@@ -123,7 +123,7 @@ std::size_t NetServer::Impl::connections() const {
 
 NetServer::NetServer(EventStore& store, const Clock& clock, DeliveryProbe& delivery_probe,
                      NetProbe& net_probe, const Authority& authority, Engine* engine,
-                     const PressureGauge& pressure, const NetOptions& options)
+                     Presence* presence, const PressureGauge& pressure, const NetOptions& options)
     : impl_(new Impl{.options = options,
                      .net_probe = net_probe,
                      .admission = {options.admission, authority, pressure, clock,
@@ -135,7 +135,7 @@ NetServer::NetServer(EventStore& store, const Clock& clock, DeliveryProbe& deliv
   for (unsigned number = 0; number < std::max(1U, impl_->options.io_threads); ++number) {
     impl_->loops.push_back(std::make_unique<IoLoop>(
         IoLoopSetup{store, clock, impl_->options.limits, delivery_probe, net_probe, authority,
-                    engine, pressure, impl_->options.server, number}));
+                    engine, presence, pressure, impl_->options.server, number}));
   }
 }
 

@@ -9,6 +9,7 @@
 #include "eventstore/event_store.h"
 #include "gateway/delivery/authority.h"
 #include "gateway/delivery/limits.h"
+#include "gateway/delivery/presence.h"
 #include "gateway/delivery/pressure.h"
 #include "gateway/delivery/probe.h"
 #include "gateway/delivery/session_host.h"
@@ -40,9 +41,10 @@ struct NetOptions {
 // rest: any (internally synchronised).
 class NetServer final : public SessionHost {
  public:
-  // The references must outlive it, and so must the engine; null: projections are switched off.
+  // The references must outlive it, and so must the engine (null: projections are switched off) and
+  // `presence` (null: nobody keeps it).
   NetServer(EventStore& store, const Clock& clock, DeliveryProbe& delivery_probe,
-            NetProbe& net_probe, const Authority& authority, Engine* engine,
+            NetProbe& net_probe, const Authority& authority, Engine* engine, Presence* presence,
             const PressureGauge& pressure, const NetOptions& options);
   // Resets what is still connected and joins the threads. Handles of remote sessions must be gone.
   ~NetServer() override;

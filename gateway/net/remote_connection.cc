@@ -50,6 +50,8 @@ class RemoteConnection final : public Connection,
     if (session_ && !is_closing_) session_->on_written();
   }
 
+  std::string_view surface() const override { return kTransport; }
+
   Sent send(OutgoingMessage message) override {
     const auto peer = peer_.lock();
     if (peer && !is_closing_) peer->send(message.joined());

@@ -54,6 +54,7 @@ class Websocket final : public Connection, public std::enable_shared_from_this<W
   // Separate from the constructor: callbacks need the shared_ptr.
   void start(UpgradedSocket socket);
 
+  std::string_view surface() const override { return "websocket"; }
   Sent send(OutgoingMessage message) override;
   void release_pins() override { writer_.release_pins(); }
   void close(CloseCode code, std::string_view reason) override;

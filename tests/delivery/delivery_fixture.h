@@ -50,7 +50,7 @@ class DeliveryFixture : public testing::Test {
   DeliveryFixture() : DeliveryFixture(SessionLimits{}) {}
   explicit DeliveryFixture(const SessionLimits& limits)
       : loop_(std::make_unique<DeliveryLoop>(log_, projections_, clock_, limits, probe_, authority_,
-                                             "tidegate test")) {}
+                                             nullptr, "tidegate test")) {}
 
   // Its welcome is taken.
   std::unique_ptr<Peer> connect(WireForm form = WireForm::kJson,

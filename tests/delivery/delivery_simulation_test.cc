@@ -241,7 +241,8 @@ struct Client {
 class Simulation {
  public:
   explicit Simulation(std::uint64_t seed)
-      : dice_(seed), loop_(log_, projections_, clock_, limits(), probe_, authority_, "simulation") {
+      : dice_(seed),
+        loop_(log_, projections_, clock_, limits(), probe_, authority_, nullptr, "simulation") {
     for (std::size_t n = dice_.below(40); n > 0; --n) append();
     const std::size_t clients = 2 + dice_.below(4);
     for (std::size_t i = 0; i < clients; ++i) {

@@ -127,6 +127,7 @@ TEST(ProcessTest, RefusesWrongValues) {
       {"--logging-format", "xml"},
       {"--projections-enabled", "maybe"},
       {"--projections-row-cache-bytes", "1"},
+      {"--projections-presence", "true", "--projections-enabled", "false"},
       {"--config", dir.file("does-not-exist")},
   };
   for (const auto& flags : wrong) {

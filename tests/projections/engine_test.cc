@@ -193,6 +193,17 @@ TEST_F(EngineTest, BuiltInsAreSwitchedOnAndOff) {
   EXPECT_TRUE(engine().list().empty());
 }
 
+TEST_F(EngineTest, PresenceHasASwitchOfItsOwn) {
+  engine_options_.presence = true;
+  reopen_all();
+  ASSERT_EQ(engine().list().size(), 1u);
+  EXPECT_TRUE(info("_presence").is_built_in);
+  engine_options_.presence = false;
+  engine_options_.built_in = true;
+  reopen_all();
+  EXPECT_EQ(engine().list().size(), 3u);
+}
+
 // ---------------------------------------------------------------------------------------- queries
 
 TEST_F(EngineTest, RefusesAQueryOutOfBounds) {

@@ -16,6 +16,8 @@ namespace tidegate::test {
 // Thread: caller serialises.
 class FakeTransport final : public Transport {
  public:
+  std::string_view surface() const override { return "test"; }
+
   Sent send(OutgoingMessage message) override {
     EXPECT_FALSE(is_writing()) << "a second write is begun while one is in flight";
     EXPECT_FALSE(close_code_) << "a message is sent after the close frame";

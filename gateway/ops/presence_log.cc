@@ -1,0 +1,364 @@
+#include "gateway/ops/presence_log.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <pthread.h>
+#include <random>
+#include <span>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "eventstore/base/log.h"
+#include "eventstore/base/text.h"
+#include "eventstore/event_store.h"
+#include "eventstore/filter.h"
+#include "gateway/cloudevents/cloud_event.h"
+#include "projections/engine.h"
+
+namespace tidegate {
+namespace {
+
+constexpr std::string_view kPresenceStream = "_sys.presence";
+constexpr std::string_view kPresenceProjection = "_presence";
+constexpr std::size_t kChangesPerRequest = 500;
+// Of the patterns and types of one subscription: a row with as many as a connection may have stays
+// below what a document may have (256 KiB), or the projection would stop at it.
+constexpr std::size_t kFilterBytesMax = 1024;
+constexpr std::int64_t kLogEveryMs = 60'000;
+constexpr std::chrono::seconds kTryAgain{1};
+constexpr std::chrono::seconds kEndPatience{5};
+
+std::string random_run() {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz234567";
+  std::random_device random;
+  std::string run(8, ' ');
+  for (char& letter : run) letter = kLetters[random() % kLetters.size()];
+  return run;
+}
+
+std::string presence_string(std::string_view text) {
+  std::string quoted;
+  append_json_string(quoted, text);
+  return quoted;
+}
+
+// "[..]" of the texts for which there is room, or "null" when there are none; counts the others.
+template <typename Texts, typename TextOf>
+std::string presence_list(const Texts& texts, const TextOf& text_of, std::size_t& room,
+                          std::size_t& left_out) {
+  if (texts.empty()) return "null";
+  std::string list = "[";
+  for (const auto& each : texts) {
+    const std::string quoted = presence_string(text_of(each));
+    if (quoted.size() >= room) {
+      ++left_out;
+      continue;
+    }
+    room -= quoted.size() + 1;
+    if (list.size() > 1) list += ',';
+    list += quoted;
+  }
+  return list + "]";
+}
+
+// A merge patch: null takes out what an earlier filter had.
+std::string presence_filter(const Filter& filter) {
+  std::size_t room = kFilterBytesMax;
+  std::size_t left_out = 0;
+  const auto of_pattern = [](const Pattern& pattern) -> const std::string& {
+    return pattern.text();
+  };
+  const auto of_type = [](const std::string& type) -> const std::string& { return type; };
+  const std::string streams = presence_list(filter.patterns(), of_pattern, room, left_out);
+  const std::string types = presence_list(filter.types(), of_type, room, left_out);
+  return fmt::format(R"({{"streams":{},"types":{},"left_out":{}}})", streams, types,
+                     left_out == 0 ? "null" : fmt::format("{}", left_out));
+}
+
+std::string presence_member(std::string_view object, std::string_view id, std::string_view value) {
+  return fmt::format(R"(,"{}":{{{}:{}}})", object, presence_string(id), value);
+}
+
+// Waits for the answer to a query; the projection answers in time, or says why not.
+Result<RowPage> ask_for_rows(Engine& engine, RowQuery query) {
+  const auto answer = std::make_shared<std::promise<Result<RowPage>>>();
+  auto page = answer->get_future();
+  engine.query(std::move(query),
+               [answer](Result<RowPage> rows) { answer->set_value(std::move(rows)); });
+  return page.get();
+}
+
+}  // namespace
+
+struct PresenceLog::Change {
+  std::string type;
+  std::int64_t time_us = 0;
+  std::string connection;
+  std::string id;    // of a subscription or watch
+  std::string data;  // JSON without its last brace
+
+  std::size_t bytes() const {
+    return sizeof(Change) + type.size() + connection.size() + id.size() + data.size();
+  }
+};
+
+// What waits for the log, and whose beginning was taken: only their ends are.
+class PresenceLog::Queue {
+ public:
+  void begin_connection(Change change) {
+    const std::lock_guard lock(mutex_);
+    if (!has_room()) return leave_out();
+    known_.try_emplace(change.connection);
+    put(std::move(change));
+  }
+  void end_connection(Change change) {
+    const std::lock_guard lock(mutex_);
+    if (known_.erase(change.connection) > 0) put(std::move(change));
+  }
+  void begin_reading(Change change) {
+    const std::lock_guard lock(mutex_);
+    const auto at = known_.find(change.connection);
+    if (at == known_.end() || !has_room()) return leave_out();
+    at->second.insert(change.id);
+    put(std::move(change));
+  }
+  void end_reading(Change change) {
+    const std::lock_guard lock(mutex_);
+    const auto at = known_.find(change.connection);
+    if (at != known_.end() && at->second.erase(change.id) > 0) put(std::move(change));
+  }
+  // Of a former run.
+  void end_former(Change change) {
+    const std::lock_guard lock(mutex_);
+    put(std::move(change));
+  }
+
+  // Waits for changes; empty at the end.
+  std::vector<Change> take() {
+    std::unique_lock lock(mutex_);
+    moved_.wait(lock, [this] { return !changes_.empty() || gives_up_at_; });
+    bytes_ = 0;
+    return std::exchange(changes_, {});
+  }
+  void note_room() {
+    const std::lock_guard lock(mutex_);
+    waits_for_room_ = false;
+    moved_.notify_all();
+  }
+  // True once for each `note_room`.
+  bool begin_wait_for_room() {
+    const std::lock_guard lock(mutex_);
+    return !std::exchange(waits_for_room_, true);
+  }
+  // Until there is room, or it is worth another try. False when it is time to give up.
+  bool wait_for_room(bool is_told) {
+    std::unique_lock lock(mutex_);
+    moved_.wait_for(lock, kTryAgain, [&] { return is_told && !waits_for_room_; });
+    return !gives_up_at_ || std::chrono::steady_clock::now() < *gives_up_at_;
+  }
+  void stop() {
+    const std::lock_guard lock(mutex_);
+    gives_up_at_ = std::chrono::steady_clock::now() + kEndPatience;
+    moved_.notify_all();
+  }
+
+  std::uint64_t left_out() const {
+    const std::lock_guard lock(mutex_);
+    return left_out_;
+  }
+
+ private:
+  bool has_room() const { return changes_.size() < kChangesMax && bytes_ < kBytesMax; }
+  void leave_out() { ++left_out_; }
+  void put(Change change) {
+    bytes_ += change.bytes();
+    changes_.push_back(std::move(change));
+    moved_.notify_all();
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable moved_;
+  // All under mutex_.
+  std::vector<Change> changes_;
+  std::size_t bytes_ = 0;
+  std::unordered_map<std::string, std::unordered_set<std::string>> known_;
+  std::uint64_t left_out_ = 0;
+  bool waits_for_room_ = false;
+  std::optional<std::chrono::steady_clock::time_point> gives_up_at_;  // set: it ends
+};
+
+PresenceLog::PresenceLog(EventStore& store, const Clock& clock)
+    : store_(store),
+      clock_(clock),
+      run_(random_run()),
+      queue_(std::make_shared<Queue>()),
+      thread_([this] { run(); }) {}
+
+PresenceLog::~PresenceLog() {
+  queue_->stop();
+  thread_.join();
+}
+
+Status PresenceLog::end_former(Engine& engine, std::uint32_t wait_ms) {
+  RowQuery query;
+  query.projection = kPresenceProjection;
+  query.min_sequence = store_.tail().head();
+  query.wait_ms = wait_ms;
+  while (true) {
+    const auto page = ask_for_rows(engine, query);
+    if (!page) return page.error();
+    for (const Row& row : page->rows) {
+      queue_->end_former(change("presence.disconnected", row.key));
+    }
+    if (!page->next) return {};
+    query.after = page->next;
+  }
+}
+
+// --------------------------------------------------------------------------- what sessions tell
+
+std::string PresenceLog::name_of(std::string_view connection) const {
+  return fmt::format("{}-{}", run_, connection);
+}
+
+PresenceLog::Change PresenceLog::change(std::string_view type, std::string connection) const {
+  Change made;
+  made.type = type;
+  made.time_us = clock_.wall_us();
+  made.connection = std::move(connection);
+  made.data = R"({"connection":)" + presence_string(made.connection);
+  return made;
+}
+
+void PresenceLog::connected(std::string_view connection, std::string_view subject,
+                            std::string_view surface) {
+  Change made = change("presence.connected", name_of(connection));
+  made.data += fmt::format(R"(,"subject":{},"surface":{})", presence_string(subject),
+                           presence_string(surface));
+  queue_->begin_connection(std::move(made));
+}
+
+void PresenceLog::subscribed(std::string_view connection, std::string_view id,
+                             const Filter& filter) {
+  Change made = change("presence.subscribed", name_of(connection));
+  made.id = id;
+  made.data += presence_member("subscriptions", id, presence_filter(filter));
+  queue_->begin_reading(std::move(made));
+}
+
+void PresenceLog::unsubscribed(std::string_view connection, std::string_view id) {
+  Change made = change("presence.unsubscribed", name_of(connection));
+  made.id = id;
+  made.data += presence_member("subscriptions", id, "null");
+  queue_->end_reading(std::move(made));
+}
+
+void PresenceLog::watching(std::string_view connection, std::string_view id,
+                           std::string_view projection) {
+  Change made = change("presence.watching", name_of(connection));
+  made.id = id;
+  made.data += presence_member("watches", id, presence_string(projection));
+  queue_->begin_reading(std::move(made));
+}
+
+void PresenceLog::unwatched(std::string_view connection, std::string_view id) {
+  Change made = change("presence.unwatched", name_of(connection));
+  made.id = id;
+  made.data += presence_member("watches", id, "null");
+  queue_->end_reading(std::move(made));
+}
+
+void PresenceLog::disconnected(std::string_view connection) {
+  queue_->end_connection(change("presence.disconnected", name_of(connection)));
+}
+
+std::uint64_t PresenceLog::left_out() const {
+  return queue_->left_out();
+}
+
+// ------------------------------------------------------------------------------- into the log
+
+void PresenceLog::run() {
+  pthread_setname_np(pthread_self(), "presence");
+  std::uint64_t told = 0;
+  std::int64_t told_ms = clock_.steady_ms() - kLogEveryMs;
+  while (true) {
+    const std::vector<Change> changes = queue_->take();
+    append_all(changes);
+    const std::uint64_t left_out = queue_->left_out();
+    const std::int64_t now_ms = clock_.steady_ms();
+    if (left_out > told && (changes.empty() || now_ms - told_ms >= kLogEveryMs)) {
+      log(LogLevel::kWarn, "the log did not keep up with presence: changes were left out",
+          {{"changes", left_out - told}});
+      told = left_out;
+      told_ms = now_ms;
+    }
+    if (changes.empty()) return;
+  }
+}
+
+Result<NewEvent> PresenceLog::to_event(const Change& change, std::uint64_t number) const {
+  v1::CloudEvent event;
+  event.set_id(fmt::format("{}-{}", run_, number));
+  event.set_source("/tidegate");
+  event.set_type(change.type);
+  auto& attributes = *event.mutable_attributes();
+  attributes["datacontenttype"].set_ce_string("application/json");
+  google::protobuf::Timestamp& time = *attributes["time"].mutable_ce_timestamp();
+  time.set_seconds(change.time_us / 1'000'000);
+  time.set_nanos(static_cast<std::int32_t>(change.time_us % 1'000'000 * 1000));
+  event.set_text_data(change.data + "}");
+  // Nobody publishes to reserved streams, so it refuses their names: ours is put in afterwards.
+  auto made = make_new_event("presence", event);
+  if (made) made->stream = kPresenceStream;
+  return made;
+}
+
+void PresenceLog::append_all(const std::vector<Change>& changes) {
+  std::span<const Change> left = changes;
+  while (!left.empty()) {
+    AppendRequest request;
+    request.durability = Durability::kBuffered;
+    const std::size_t count = std::min(left.size(), kChangesPerRequest);
+    for (const Change& each : left.first(count)) {
+      auto event = to_event(each, ++next_id_);
+      if (event) {
+        request.events.push_back(*std::move(event));
+      } else {
+        log(LogLevel::kError, "a change of presence makes no event",
+            {{"reason", event.error().message}});
+      }
+    }
+    left = left.subspan(count);
+    if (request.events.empty() || append(std::move(request))) continue;
+    log(LogLevel::kWarn, "the log takes no more: the end of connections is told at the next start");
+    return;
+  }
+}
+
+bool PresenceLog::append(AppendRequest request) {
+  request.done = [](const Result<AppendResult>& appended) {
+    if (appended) return;
+    log(LogLevel::kWarn, "changes of presence were not appended",
+        {{"reason", appended.error().message}});
+  };
+  while (true) {
+    const Status queued = store_.append(request);
+    if (queued) return true;
+    const bool is_full = queued.error().code == Code::kOverloaded;
+    // Outside of the lock: it may be told at once.
+    if (is_full && queue_->begin_wait_for_room()) {
+      store_.when_room([queue = queue_] { queue->note_room(); });
+    }
+    if (!queue_->wait_for_room(is_full)) return false;
+  }
+}
+
+}  // namespace tidegate

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "eventstore/append.h"
+#include "eventstore/base/clock.h"
+#include "eventstore/base/result.h"
+#include "gateway/delivery/presence.h"
+
+namespace tidegate {
+
+class Engine;
+class EventStore;
+class Filter;
+
+// Appends who connects and reads what to the stream `_sys.presence`, which the projection
+// `_presence` folds. Connections are named `RUN-NAME`, where RUN is random for each start: the
+// loops' own names begin anew.
+//
+// At most 65,536 changes, or 32 MiB of them, wait for the log; then beginnings are left out,
+// counted, and logged once a minute. Ends of what was told are always taken: there are no more of
+// them than there are connections, with their subscriptions, and waiting beginnings.
+// Thread: any (internally synchronised). One thread of its own, named "presence", appends.
+class PresenceLog final : public Presence {
+ public:
+  static constexpr std::size_t kChangesMax = 65'536;
+  static constexpr std::size_t kBytesMax = std::size_t{32} << 20;
+
+  // Both must outlive it.
+  PresenceLog(EventStore& store, const Clock& clock);
+  // Appends what waits, for five seconds at most, and joins the thread.
+  ~PresenceLog() override;
+
+  // (disk) Tells of everybody that the projection still holds that they are disconnected: left over
+  // from a run that did not end by itself. To be called before the first connection. Waits until
+  // the projection has folded the log: an error after `wait_ms` (at most 60,000).
+  Status end_former(Engine& engine, std::uint32_t wait_ms);
+
+  void connected(std::string_view connection, std::string_view subject,
+                 std::string_view surface) override;
+  void subscribed(std::string_view connection, std::string_view id, const Filter& filter) override;
+  void unsubscribed(std::string_view connection, std::string_view id) override;
+  void watching(std::string_view connection, std::string_view id,
+                std::string_view projection) override;
+  void unwatched(std::string_view connection, std::string_view id) override;
+  void disconnected(std::string_view connection) override;
+
+  // Changes that were left out so far.
+  std::uint64_t left_out() const;
+
+ private:
+  struct Change;
+  class Queue;
+
+  // The name in this log of a connection of this run.
+  std::string name_of(std::string_view connection) const;
+  Change change(std::string_view type, std::string connection) const;
+  void run();
+  Result<NewEvent> to_event(const Change& change, std::uint64_t number) const;
+  void append_all(const std::vector<Change>& changes);
+  // False when it is given up.
+  bool append(AppendRequest request);
+
+  EventStore& store_;
+  const Clock& clock_;
+  const std::string run_;
+  std::uint64_t next_id_ = 0;  // presence thread only
+  // Shared with what the store calls when it has room.
+  const std::shared_ptr<Queue> queue_;
+  std::thread thread_;
+};
+
+}  // namespace tidegate
