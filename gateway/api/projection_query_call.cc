@@ -64,7 +64,7 @@ class QueryCall final : public grpc::ServerUnaryReactor,
   void release();
   void finish_if_due();
 
-  ApiState& state_;                    // not after the call has ended
+  ApiState& state_;                          // not after the call has ended
   const std::shared_ptr<const void> place_;  // among the owner's queries
   const PrincipalRef principal_;
   RowQuery query_;

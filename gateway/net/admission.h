@@ -14,11 +14,11 @@
 #include "eventstore/base/guarded.h"
 #include "eventstore/base/result.h"
 #include "gateway/delivery/authority.h"
+#include "gateway/delivery/places.h"
 #include "gateway/delivery/pressure.h"
 #include "gateway/delivery/token_bucket.h"
 #include "gateway/net/http_head.h"
 #include "gateway/net/ip_address.h"
-#include "gateway/delivery/places.h"
 #include "gateway/net/upgrade.h"
 
 namespace tidegate {
