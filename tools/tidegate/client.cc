@@ -212,6 +212,12 @@ Client::Client(std::string server, std::string token, std::unique_ptr<Services> 
 
 Client::~Client() = default;
 
+Error Client::error_of_end(const grpc::Status& status) const {
+  if (status.ok() || status.error_code() == grpc::CANCELLED)
+    return {Code::kUnavailable, server_ + " ended the call"};
+  return error_from(status);
+}
+
 Error Client::error_from(const grpc::Status& status) const {
   Error error{Code::kInternal, status.error_message()};
   google::rpc::Status details;

@@ -53,9 +53,7 @@ bool FollowCall::receive(v1::ServerMessage& message) {
 
 Error FollowCall::why() {
   stream_->is_finished = true;
-  const grpc::Status status = stream_->call->Finish();
-  if (status.ok()) return {Code::kUnavailable, client_.server() + " ended the call"};
-  return client_.error_from(status);
+  return client_.error_of_end(stream_->call->Finish());
 }
 
 void FollowCall::on_interrupt() {

@@ -139,11 +139,7 @@ class RowWatch {
       static_cast<void>(stream->Finish());
       return context_.output.stopped();
     }
-    const grpc::Status status = stream->Finish();
-    // A gateway that shuts down cancels calls that come in between.
-    if (status.ok() || status.error_code() == grpc::CANCELLED)
-      return Error{Code::kUnavailable, client_.server() + " ended the call"};
-    return client_.error_from(status);
+    return client_.error_of_end(stream->Finish());
   }
 
   void connected() {
