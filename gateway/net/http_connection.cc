@@ -59,14 +59,21 @@ class HttpConnection final : public ServedHttp,
   }
 
   bool cut_idle() override {
-    const bool is_silent = state_ == State::kReading && !is_heard_;
-    if (!socket_.is_open() || !(is_silent || state_ == State::kLingering)) return false;
+    if (!socket_.is_open()) return false;
+    const bool is_silent = state_ == State::kReading && !is_heard_ && !has_bytes();
+    if (!is_silent && state_ != State::kLingering) return false;
     finish();
     return true;
   }
 
  private:
   enum class State { kReading, kAnswering, kLingering };
+
+  // Whether the peer has sent something that was not read yet.
+  bool has_bytes() {
+    char first = 0;
+    return ::recv(socket_.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  }
 
   void expire_after(std::chrono::seconds time) {
     timer_.expires_after(time);
@@ -227,7 +234,7 @@ class HttpConnection final : public ServedHttp,
   HttpHandler handler_;
   HttpHead head_;
   State state_ = State::kReading;
-  bool is_heard_ = false;  // the peer has sent something
+  bool is_heard_ = false;  // something was read, or the peer has gone
   bool is_waiting_readable_ = false;
   bool is_waiting_writable_ = false;
   std::size_t lingered_ = 0;

@@ -48,8 +48,8 @@ struct ServedSocket {
 class ServedHttp {
  public:
   virtual ~ServedHttp() = default;
-  // Ends it, `done` included, if nobody is at a loss: its peer has said nothing yet, or has its
-  // answer. False: not.
+  // Ends it, `done` included, if nobody is at a loss: its peer has sent nothing yet, or was
+  // answered. False: not.
   virtual bool cut_idle() = 0;
 };
 

@@ -60,9 +60,8 @@ void NetServer::Impl::accepted(int fd, const IpAddress& peer) {
   });
 }
 
-// A flood of connections that say nothing, or do not take their answers' end for one, must not keep
-// out those that mean it: who has been idle for longest goes. A client says something as soon as it
-// is connected.
+// A flood of connections that say nothing, or stay after their answer, must not keep out those that
+// mean it: the oldest of these goes. A client says something as soon as it is connected.
 void NetServer::Impl::make_room(PendingConnections& all) {
   if (!admission.is_crowded()) return;
   for (const auto& connection : all) {

@@ -44,8 +44,8 @@ class Client {
   // The Error in the status' details, or what a bare status means: UNAVAILABLE is "cannot reach
   // HOST:PORT".
   Error error_from(const grpc::Status& status) const;
-  // The same for a stream that went on until the gateway ended it: a gateway that shuts down cancels
-  // calls that come in between, or ends them without an error.
+  // The same for a stream that went on until the gateway ended it: a gateway that shuts down
+  // cancels calls that come in between, or ends them without an error.
   Error error_of_end(const grpc::Status& status) const;
 
   // The position of the newest event.
