@@ -186,28 +186,32 @@ void LoopCore::tick() {
 
 void LoopCore::rest(SessionCore& session) {
   if (session.resting_slot) return;
-  session.resting_slot = resting_.size();
-  resting_.push_back(&session);
+  session.resting_list = rests_into_;
+  session.resting_slot = resting_[rests_into_].size();
+  resting_[rests_into_].push_back(&session);
 }
 
 void LoopCore::unrest(SessionCore& session) {
   if (!session.resting_slot) return;
-  resting_.back()->resting_slot = session.resting_slot;
-  resting_[*session.resting_slot] = resting_.back();
-  resting_.pop_back();
+  std::vector<SessionCore*>& list = resting_[session.resting_list];
+  list.back()->resting_slot = session.resting_slot;
+  list[*session.resting_slot] = list.back();
+  list.pop_back();
   session.resting_slot.reset();
 }
 
-// Some at a time, because each sends a position: about 6 ms.
+// Some at a time, because each sends a position: about 6 ms. Who goes to rest meanwhile waits for
+// the next move.
 void LoopCore::wake_resting(std::int64_t now_ms) {
   constexpr std::size_t kWokenPerTick = 1024;
-  if (!has_moved_) return;
-  for (std::size_t left = kWokenPerTick; left > 0 && !resting_.empty(); --left) {
-    SessionCore& session = *resting_.back();
+  if (resting_[1 - rests_into_].empty() && std::exchange(has_moved_, false))
+    rests_into_ = 1 - rests_into_;
+  std::vector<SessionCore*>& woken = resting_[1 - rests_into_];
+  for (std::size_t left = kWokenPerTick; left > 0 && !woken.empty(); --left) {
+    SessionCore& session = *woken.back();
     unrest(session);
     tick_no_later(session, now_ms);
   }
-  has_moved_ = !resting_.empty();
 }
 
 void LoopCore::tick_no_later(SessionCore& session, std::int64_t due_ms) {

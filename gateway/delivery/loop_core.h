@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -108,8 +109,10 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   std::vector<SessionCore*> ready_;
   std::vector<SessionCore*> full_;
   std::vector<SessionCore*> watching_;  // those with watches
-  std::vector<SessionCore*> resting_;
-  bool has_moved_ = false;  // `dispatched_`, since the last look at those that rest
+  // Those that rest, and those that did when `dispatched_` moved and are looked at by and by.
+  std::array<std::vector<SessionCore*>, 2> resting_;
+  std::size_t rests_into_ = 0;  // the former of the two
+  bool has_moved_ = false;      // `dispatched_`, since somebody went to rest
   std::shared_ptr<void> row_changes_;
   bool in_turn_ = false;
   bool scheduled_ = false;

@@ -74,6 +74,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   void check_revoked();
   std::size_t loop_slot = 0;
   std::optional<std::size_t> resting_slot = {};
+  std::size_t resting_list = 0;
   bool is_ready = false;
 
   // --- for subscriptions ---

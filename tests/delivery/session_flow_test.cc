@@ -211,6 +211,29 @@ TEST_F(SessionFlowTest, TellsThePositionWhenNothingMatches) {
   EXPECT_EQ(ops(peer->take()), "position s");
 }
 
+// They are looked at some at a time, and each once.
+TEST_F(SessionFlowTest, TellsAllThatWereAtRest) {
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < 2'500; ++i) peers.push_back(subscriber());
+  pass_ms(6000);
+  append(1, "b");
+  settle_log();
+  std::size_t told = 0;
+  const auto count_told = [&] {
+    for (const auto& peer : peers) {
+      settle(*peer);
+      told += peer->take().size();
+    }
+    return told;
+  };
+  pass_ms(500);
+  EXPECT_LT(count_told(), peers.size());
+  pass_ms(1000);
+  EXPECT_EQ(count_told(), peers.size());
+  pass_ms(10'000);
+  EXPECT_EQ(count_told(), peers.size());
+}
+
 // Every answer but the last says that another comes, so that they can be written at once.
 TEST_F(SessionFlowTest, SaysWhichAnswersAreFollowed) {
   const auto peer = connect();
