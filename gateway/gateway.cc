@@ -33,7 +33,6 @@ constexpr std::int64_t kStalledMs = 5'000;
 constexpr std::int64_t kDrainPerSecond = 500;
 constexpr std::chrono::milliseconds kGrpcPatience{1000};
 constexpr std::chrono::milliseconds kKeysPatience{3000};
-constexpr std::uint32_t kPresencePatienceMs = 30'000;
 
 // The tokens of the configured issuers, or development mode.
 std::variant<std::unique_ptr<TokenAuthority>, Gateway::StartError> open_authority(
@@ -67,14 +66,6 @@ Result<std::unique_ptr<Engine>> open_projections(const Config& config, EventStor
 Result<std::unique_ptr<ServerIdentity>> open_identity(const Config& config, const Clock& clock) {
   if (!config.tls_files().is_configured()) return std::unique_ptr<ServerIdentity>();
   return ServerIdentity::open(config.tls_files(), clock);
-}
-
-// Whoever was connected when a run ended without its own doing.
-void end_former_presence(PresenceLog& presence, Engine& projections) {
-  const Status ended = presence.end_former(projections, kPresencePatienceMs);
-  if (ended) return;
-  log(LogLevel::kWarn, "_presence may show connections of an earlier run until the next start",
-      {{"reason", ended.error().message}});
 }
 
 // What an operator should hear once.
@@ -145,9 +136,10 @@ struct Gateway::Parts {
   // Read models folded from it, by a thread of its own; null where they are switched off.
   const std::unique_ptr<Engine> projections;
   // Who is connected, into the log; null where it is not kept.
-  const std::unique_ptr<PresenceLog> presence = projections && config.projections_presence
-                                                    ? std::make_unique<PresenceLog>(*store, *clock)
-                                                    : nullptr;
+  const std::unique_ptr<PresenceLog> presence =
+      projections && config.projections_presence
+          ? std::make_unique<PresenceLog>(*store, projections.get(), *clock)
+          : nullptr;
   // What tokens are worth; null in development mode.
   const std::unique_ptr<TokenAuthority> tokens;
   NoAuthority no_tokens{audit ? static_cast<Audit&>(*audit) : Audit::nowhere()};
@@ -262,7 +254,6 @@ std::variant<std::unique_ptr<Gateway>, Gateway::StartError> Gateway::start(const
         {{"connections", parts->connections_max},
          {"http.max_connections", config.http_max_connections}});
   }
-  if (parts->presence) end_former_presence(*parts->presence, *parts->projections);
   const std::pair<const char*, Result<std::string>> bound[] = {{"http", parts->net.start()},
                                                                {"grpc", parts->grpc->start()},
                                                                {"admin", parts->admin->start()}};

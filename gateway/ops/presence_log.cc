@@ -31,7 +31,7 @@ constexpr std::size_t kChangesPerRequest = 500;
 // Of the patterns and types of one subscription: a row with as many as a connection may have stays
 // below what a document may have (256 KiB), or the projection would stop at it.
 constexpr std::size_t kFilterBytesMax = 1024;
-constexpr std::int64_t kLogEveryMs = 60'000;
+constexpr std::int64_t kReportEveryMs = 60'000;
 constexpr std::chrono::seconds kTryAgain{1};
 constexpr std::chrono::seconds kEndPatience{5};
 
@@ -140,12 +140,26 @@ class PresenceLog::Queue {
     put(std::move(change));
   }
 
-  // Waits for changes; empty at the end.
-  std::vector<Change> take() {
+  struct Taken {
+    std::vector<Change> changes;
+    bool is_last = false;
+  };
+  // Waits for changes, for a second at most if it `looks_back`.
+  Taken take(bool looks_back) {
     std::unique_lock lock(mutex_);
-    moved_.wait(lock, [this] { return !changes_.empty() || gives_up_at_; });
-    bytes_ = 0;
-    return std::exchange(changes_, {});
+    const auto is_due = [this] { return !changes_.empty() || gives_up_at_; };
+    if (looks_back) {
+      moved_.wait_for(lock, kTryAgain, is_due);
+    } else {
+      moved_.wait(lock, is_due);
+    }
+    return {std::exchange(changes_, {}), gives_up_at_.has_value()};
+  }
+  // So many of those that were taken are in the log, or given up.
+  void note_done(std::span<const Change> done) {
+    const std::lock_guard lock(mutex_);
+    waiting_ -= done.size();
+    for (const Change& change : done) bytes_ -= change.bytes();
   }
   void note_room() {
     const std::lock_guard lock(mutex_);
@@ -160,8 +174,20 @@ class PresenceLog::Queue {
   // Until there is room, or it is worth another try. False when it is time to give up.
   bool wait_for_room(bool is_told) {
     std::unique_lock lock(mutex_);
-    moved_.wait_for(lock, kTryAgain, [&] { return is_told && !waits_for_room_; });
-    return !gives_up_at_ || std::chrono::steady_clock::now() < *gives_up_at_;
+    const auto again = std::chrono::steady_clock::now() + kTryAgain;
+    const auto end = [&] { return gives_up_at_ ? std::min(again, *gives_up_at_) : again; };
+    while (!(is_told && !waits_for_room_) && std::chrono::steady_clock::now() < end())
+      moved_.wait_until(lock, end());
+    return !is_over();
+  }
+  // Time to give up.
+  bool has_ended() const {
+    const std::lock_guard lock(mutex_);
+    return is_over();
+  }
+  bool is_ending() const {
+    const std::lock_guard lock(mutex_);
+    return gives_up_at_.has_value();
   }
   void stop() {
     const std::lock_guard lock(mutex_);
@@ -175,9 +201,11 @@ class PresenceLog::Queue {
   }
 
  private:
-  bool has_room() const { return changes_.size() < kChangesMax && bytes_ < kBytesMax; }
+  bool has_room() const { return waiting_ < kChangesMax && bytes_ < kBytesMax; }
+  bool is_over() const { return gives_up_at_ && std::chrono::steady_clock::now() >= *gives_up_at_; }
   void leave_out() { ++left_out_; }
   void put(Change change) {
+    ++waiting_;
     bytes_ += change.bytes();
     changes_.push_back(std::move(change));
     moved_.notify_all();
@@ -186,40 +214,30 @@ class PresenceLog::Queue {
   mutable std::mutex mutex_;
   std::condition_variable moved_;
   // All under mutex_.
-  std::vector<Change> changes_;
-  std::size_t bytes_ = 0;
+  std::vector<Change> changes_;  // that were not taken
+  std::size_t waiting_ = 0;      // taken or not
+  std::size_t bytes_ = 0;        // of these
   std::unordered_map<std::string, std::unordered_set<std::string>> known_;
   std::uint64_t left_out_ = 0;
   bool waits_for_room_ = false;
   std::optional<std::chrono::steady_clock::time_point> gives_up_at_;  // set: it ends
 };
 
-PresenceLog::PresenceLog(EventStore& store, const Clock& clock)
+PresenceLog::PresenceLog(EventStore& store, Engine* engine, const Clock& clock)
     : store_(store),
+      engine_(engine),
       clock_(clock),
       run_(random_run()),
+      head_at_start_(store.tail().head()),
+      is_former_ended_(engine == nullptr),
+      started_ms_(clock.steady_ms()),
+      report_at_ms_(started_ms_),
       queue_(std::make_shared<Queue>()),
       thread_([this] { run(); }) {}
 
 PresenceLog::~PresenceLog() {
   queue_->stop();
   thread_.join();
-}
-
-Status PresenceLog::end_former(Engine& engine, std::uint32_t wait_ms) {
-  RowQuery query;
-  query.projection = kPresenceProjection;
-  query.min_sequence = store_.tail().head();
-  query.wait_ms = wait_ms;
-  while (true) {
-    const auto page = ask_for_rows(engine, query);
-    if (!page) return page.error();
-    for (const Row& row : page->rows) {
-      queue_->end_former(change("presence.disconnected", row.key));
-    }
-    if (!page->next) return {};
-    query.after = page->next;
-  }
 }
 
 // --------------------------------------------------------------------------- what sessions tell
@@ -287,21 +305,49 @@ std::uint64_t PresenceLog::left_out() const {
 
 void PresenceLog::run() {
   pthread_setname_np(pthread_self(), "presence");
-  std::uint64_t told = 0;
-  std::int64_t told_ms = clock_.steady_ms() - kLogEveryMs;
   while (true) {
-    const std::vector<Change> changes = queue_->take();
-    append_all(changes);
-    const std::uint64_t left_out = queue_->left_out();
-    const std::int64_t now_ms = clock_.steady_ms();
-    if (left_out > told && (changes.empty() || now_ms - told_ms >= kLogEveryMs)) {
-      log(LogLevel::kWarn, "the log did not keep up with presence: changes were left out",
-          {{"changes", left_out - told}});
-      told = left_out;
-      told_ms = now_ms;
+    const Queue::Taken taken = queue_->take(!is_former_ended_);
+    append_all(taken.changes);
+    if (taken.is_last) return report("the log did not keep up", true);
+    if (is_former_ended_) {
+      report("the log did not keep up");
+    } else if (const Status ended = end_former(); !ended) {
+      report(ended.error().message);
     }
-    if (changes.empty()) return;
   }
+}
+
+// What an operator should know, at most once a minute unless it is the last word.
+void PresenceLog::report(std::string_view reason, bool is_last) {
+  const std::int64_t now_ms = clock_.steady_ms();
+  const std::uint64_t left_out = queue_->left_out() - reported_;
+  const bool is_late = !is_former_ended_ && now_ms >= started_ms_ + kReportEveryMs;
+  if ((left_out == 0 && !is_late) || (now_ms < report_at_ms_ && !is_last)) return;
+  report_at_ms_ = now_ms + kReportEveryMs;
+  reported_ += left_out;
+  log(LogLevel::kWarn,
+      is_late ? "_presence may show connections of an earlier run"
+              : "changes of presence were left out",
+      {{"reason", reason}, {"left_out", left_out}});
+}
+
+// An error when the projection has not folded what was there at the start.
+Status PresenceLog::end_former() {
+  RowQuery query;
+  query.projection = kPresenceProjection;
+  query.min_sequence = head_at_start_;
+  std::vector<Change> left;
+  do {
+    const auto page = ask_for_rows(*engine_, query);
+    if (!page) return page.error();
+    for (const Row& row : page->rows) {
+      if (!row.key.starts_with(run_)) left.push_back(change("presence.disconnected", row.key));
+    }
+    query.after = page->next;
+  } while (query.after);
+  is_former_ended_ = true;
+  for (Change& each : left) queue_->end_former(std::move(each));
+  return {};
 }
 
 Result<NewEvent> PresenceLog::to_event(const Change& change, std::uint64_t number) const {
@@ -326,8 +372,8 @@ void PresenceLog::append_all(const std::vector<Change>& changes) {
   while (!left.empty()) {
     AppendRequest request;
     request.durability = Durability::kBuffered;
-    const std::size_t count = std::min(left.size(), kChangesPerRequest);
-    for (const Change& each : left.first(count)) {
+    const auto next = left.first(std::min(left.size(), kChangesPerRequest));
+    for (const Change& each : next) {
       auto event = to_event(each, ++next_id_);
       if (event) {
         request.events.push_back(*std::move(event));
@@ -336,29 +382,46 @@ void PresenceLog::append_all(const std::vector<Change>& changes) {
             {{"reason", event.error().message}});
       }
     }
-    left = left.subspan(count);
-    if (request.events.empty() || append(std::move(request))) continue;
-    log(LogLevel::kWarn, "the log takes no more: the end of connections is told at the next start");
-    return;
+    left = left.subspan(next.size());
+    const bool is_over = !request.events.empty() && !append(request);
+    queue_->note_done(next);
+    if (is_over) {
+      log(LogLevel::kWarn,
+          "the log takes no more: the end of connections is told at the next start");
+      return;
+    }
   }
 }
 
-bool PresenceLog::append(AppendRequest request) {
-  request.done = [](const Result<AppendResult>& appended) {
-    if (appended) return;
-    log(LogLevel::kWarn, "changes of presence were not appended",
-        {{"reason", appended.error().message}});
-  };
+// A request that is tried again is the same one, so that the log knows what it has of it.
+bool PresenceLog::append(const AppendRequest& request) {
   while (true) {
-    const Status queued = store_.append(request);
-    if (queued) return true;
-    const bool is_full = queued.error().code == Code::kOverloaded;
+    const Status appended = try_append(request);
+    if (appended) return true;
+    const Code code = appended.error().code;
+    const bool is_full = code == Code::kOverloaded;
+    if (!is_full && code != Code::kDiskLow && queue_->is_ending()) return false;
+    report(appended.error().message);
     // Outside of the lock: it may be told at once.
     if (is_full && queue_->begin_wait_for_room()) {
       store_.when_room([queue = queue_] { queue->note_room(); });
     }
     if (!queue_->wait_for_room(is_full)) return false;
   }
+}
+
+// Waits for the answer, until it is time to give up.
+Status PresenceLog::try_append(AppendRequest request) {
+  const auto answer = std::make_shared<std::promise<Status>>();
+  auto answered = answer->get_future();
+  request.done = [answer](const Result<AppendResult>& appended) {
+    answer->set_value(appended ? Status() : Status(appended.error()));
+  };
+  if (Status queued = store_.append(request); !queued) return queued;
+  while (answered.wait_for(kTryAgain) != std::future_status::ready) {
+    if (queue_->has_ended()) return Error{Code::kUnavailable, "the log does not answer"};
+  }
+  return answered.get();
 }
 
 }  // namespace tidegate

@@ -26,21 +26,19 @@ class Filter;
 // At most 65,536 changes, or 32 MiB of them, wait for the log; then beginnings are left out,
 // counted, and logged once a minute. Ends of what was told are always taken: there are no more of
 // them than there are connections, with their subscriptions, and waiting beginnings.
+//
+// Whoever the projection still holds of a run that did not end by itself is told to be disconnected
+// once it has folded what the log held at the start.
 // Thread: any (internally synchronised). One thread of its own, named "presence", appends.
 class PresenceLog final : public Presence {
  public:
   static constexpr std::size_t kChangesMax = 65'536;
   static constexpr std::size_t kBytesMax = std::size_t{32} << 20;
 
-  // Both must outlive it.
-  PresenceLog(EventStore& store, const Clock& clock);
+  // All must outlive it. `engine`: of the projection; null: nobody is left of a former run.
+  PresenceLog(EventStore& store, Engine* engine, const Clock& clock);
   // Appends what waits, for five seconds at most, and joins the thread.
   ~PresenceLog() override;
-
-  // (disk) Tells of everybody that the projection still holds that they are disconnected: left over
-  // from a run that did not end by itself. To be called before the first connection. Waits until
-  // the projection has folded the log: an error after `wait_ms` (at most 60,000).
-  Status end_former(Engine& engine, std::uint32_t wait_ms);
 
   void connected(std::string_view connection, std::string_view subject,
                  std::string_view surface) override;
@@ -62,15 +60,25 @@ class PresenceLog final : public Presence {
   std::string name_of(std::string_view connection) const;
   Change change(std::string_view type, std::string connection) const;
   void run();
+  Status end_former();
   Result<NewEvent> to_event(const Change& change, std::uint64_t number) const;
   void append_all(const std::vector<Change>& changes);
   // False when it is given up.
-  bool append(AppendRequest request);
+  bool append(const AppendRequest& request);
+  Status try_append(AppendRequest request);
+  void report(std::string_view reason, bool is_last = false);
 
   EventStore& store_;
+  Engine* const engine_;
   const Clock& clock_;
   const std::string run_;
-  std::uint64_t next_id_ = 0;  // presence thread only
+  const Sequence head_at_start_;
+  // Of the presence thread.
+  std::uint64_t next_id_ = 0;
+  bool is_former_ended_;
+  std::uint64_t reported_ = 0;  // of those left out
+  const std::int64_t started_ms_;
+  std::int64_t report_at_ms_;  // not before
   // Shared with what the store calls when it has room.
   const std::shared_ptr<Queue> queue_;
   std::thread thread_;

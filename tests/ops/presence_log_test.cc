@@ -24,7 +24,7 @@ class PresenceLogTest : public StoreTest {
 };
 
 TEST_F(PresenceLogTest, WithoutRoomBeginningsAreLeftOutAndNoEndIs) {
-  PresenceLog presence(store(), clock_);
+  PresenceLog presence(store(), nullptr, clock_);
   const auto filter = Filter::make({"a.>"}, {});
   ASSERT_TRUE(filter);
   presence.connected("early", "ann", "test");
@@ -57,9 +57,26 @@ TEST_F(PresenceLogTest, WithoutRoomBeginningsAreLeftOutAndNoEndIs) {
   EXPECT_EQ(types.count("presence.subscribed"), types.count("presence.unsubscribed"));
 }
 
+// The log may take a request and refuse it afterwards.
+TEST_F(PresenceLogTest, AnEndIsToldWhenTheDiskHasRoomAgain) {
+  PresenceLog presence(store(), nullptr, clock_);
+  presence.connected("early", "ann", "test");
+  ASSERT_TRUE(eventually([&] { return store().tail().head() == 1; }));
+  // So little that the log asks before each group.
+  const std::uint64_t little = options_.disk_soft_bytes + 1;
+  free_bytes_ = little;
+  ASSERT_TRUE(eventually([&] { return store().status().disk_free_bytes == little; }));
+  free_bytes_ = 0;
+  presence.disconnected("early");
+  ASSERT_TRUE(eventually([&] { return store().status().disk_low; }));
+  EXPECT_EQ(store().tail().head(), 1U);
+  free_bytes_ = std::uint64_t{1} << 40;
+  EXPECT_TRUE(eventually([&] { return store().tail().head() == 2; }));
+}
+
 TEST_F(PresenceLogTest, AppendsWhatWaitsWhenItEnds) {
   {
-    PresenceLog presence(store(), clock_);
+    PresenceLog presence(store(), nullptr, clock_);
     for (int i = 0; i < 2'000; ++i) presence.connected(fmt::format("c{}", i), "ann", "test");
     for (int i = 0; i < 2'000; ++i) presence.disconnected(fmt::format("c{}", i));
   }
