@@ -75,7 +75,8 @@ void CrashHarness::live(std::uint64_t cut_at, SimulatedDisk::Cut kind) {
     return;
   }
   if (options_.fail_sync_at > 0) disk_->fail_sync(options_.fail_sync_at, ".log");
-  const auto watch = store_->on_head_moved([this] { look_at_head(); });
+  // The store still tells while it is closed.
+  const auto watch = store_->on_head_moved([this, store = store_.get()] { look_at_head(*store); });
   std::vector<std::thread> threads;
   for (unsigned number = 0; number < 2; ++number) {
     threads.emplace_back([this, number, seed = random_()] { publisher(number, seed); });
@@ -204,8 +205,8 @@ void CrashHarness::acknowledge_cursor() {
                                 });
 }
 
-void CrashHarness::look_at_head() {
-  const Head head = store_->tail().durable_head();
+void CrashHarness::look_at_head(const EventStore& store) {
+  const Head head = store.tail().durable_head();
   const std::lock_guard lock(mutex_);
   visible_ = head;
 }

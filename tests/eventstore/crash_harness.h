@@ -82,7 +82,7 @@ class CrashHarness {
   AppendRequest make_attempt(unsigned number, std::mt19937_64& random, std::size_t serial);
   void answered(std::size_t index, Result<AppendResult> result);
   void acknowledge_cursor();
-  void look_at_head();
+  void look_at_head(const EventStore& store);
   void judge_attempt(const Attempt& attempt, const Found& found,
                      std::vector<std::string>& problems) const;
   void judge_order(const Found& found, std::vector<std::string>& problems) const;
