@@ -164,7 +164,7 @@ std::string to_json(const JwtClaims& claims) {
   append_text(out, "iss", claims.issuer);
   append_text(out, "sub", claims.subject);
   const auto itself = [](const std::string& text) -> const std::string& { return text; };
-  if (claims.audience.size() == 1) {
+  if (claims.audience.size() == 1 && !claims.audience.front().empty()) {
     append_text(out, "aud", claims.audience.front());
   } else {
     append_array(out, "aud", claims.audience, itself);
