@@ -33,6 +33,7 @@ TEST(PositionTest, RefusesEverythingElse) {
   const char* const cases[] = {"",
                                "42",
                                "abcdefghijklmnop",
+                               "abcdefghijklmnop.7.0909ABCD",
                                "abcdefghijklmnop.42",
                                "abcdefghijklmnop.42.",
                                "abcdefghijklmnop..00ab12cd",
