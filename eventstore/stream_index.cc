@@ -98,11 +98,11 @@ Status StreamIndex::collect(const Segment& segment, Sequence last, Part& part) {
     TG_CHECK(record.sequence == part.end + 1, record.sequence, part.end);
     auto stream = known(record.stream, record.revision, part.next_number);
     if (!stream) return std::move(stream).error();
-    Stream& known = (*stream)->second;
-    if (known.run.empty()) part.streams.push_back(*stream);
-    known.run.push_back(record.sequence);
-    known.entry.last_revision = record.revision;
-    known.entry.last_sequence = record.sequence;
+    auto& [entry, run] = (*stream)->second;
+    if (run.empty()) part.streams.push_back(*stream);
+    run.push_back(record.sequence);
+    entry.last_revision = record.revision;
+    entry.last_sequence = record.sequence;
     part.end = record.sequence;
   }
   return {};
@@ -127,15 +127,15 @@ Status StreamIndex::write(Part& part) {
     return one->second.entry.number < other->second.entry.number;
   });
   for (const Streams::value_type* stream : streams) {
-    const Stream& known = stream->second;
+    const auto& [entry, run] = stream->second;
     storage::v1::RunRow row;
-    row.set_first_revision(known.entry.last_revision - known.run.size() + 1);
+    row.set_first_revision(entry.last_revision - run.size() + 1);
     Sequence before = 0;
-    for (const Sequence sequence : known.run) {
+    for (const Sequence sequence : run) {
       row.add_sequence_deltas(sequence - before);
       before = sequence;
     }
-    batch.put(Family::kIndex, run_key(known.entry.number, before), row.SerializeAsString());
+    batch.put(Family::kIndex, run_key(entry.number, before), row.SerializeAsString());
   }
   std::sort(streams.begin(), streams.end(),
             [](const auto* one, const auto* other) { return one->first < other->first; });

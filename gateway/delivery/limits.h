@@ -49,7 +49,8 @@ struct SessionLimits {
       25'000;  // a `ping` message after this much silence; also the WebSocket ping interval
   std::int64_t pong_ms = 10'000;  // answer to a WebSocket ping
   std::int64_t position_ms =
-      5'000;  // a `position` when nothing matched for this long, or up to 2.75 s longer
+      5'000;  // a `position` when nothing matched for this long and the place has moved, or up to
+              // 3 s longer where ten thousand wait for theirs (LoopCore::wake_resting)
   std::int64_t no_progress_ms = 30'000;  // a write that does not move for this long: 4408
 };
 

@@ -110,8 +110,8 @@ class Subscription final : public Interested {
   // The loop can no longer dispatch what follows its place.
   void fall_behind();
   void tick(std::int64_t now_ms);
-  // When `tick` or `is_position_due` is next to be asked.
   static constexpr std::int64_t kWhenTheLoopMoves = INT64_MAX;
+  // When `tick` or `is_position_due` is next to be asked: a time, or kWhenTheLoopMoves.
   std::int64_t next_tick_ms(std::int64_t now_ms) const;
 
   // The highest place that the peer was told, which it may acknowledge.

@@ -82,10 +82,6 @@ std::string presence_filter(const Filter& filter) {
                      left_out == 0 ? "null" : fmt::format("{}", left_out));
 }
 
-std::string presence_member(std::string_view object, std::string_view id, std::string_view value) {
-  return fmt::format(R"(,"{}":{{{}:{}}})", object, presence_string(id), value);
-}
-
 // Waits for the answer to a query; the projection answers in time, or says why not.
 Result<RowPage> ask_for_rows(Engine& engine, RowQuery query) {
   const auto answer = std::make_shared<std::promise<Result<RowPage>>>();
@@ -255,6 +251,15 @@ PresenceLog::Change PresenceLog::change(std::string_view type, std::string conne
   return made;
 }
 
+PresenceLog::Change PresenceLog::reading(std::string_view type, std::string_view connection,
+                                         std::string_view member, std::string_view id,
+                                         std::string_view value) const {
+  Change made = change(type, name_of(connection));
+  made.id = id;
+  made.data += fmt::format(R"(,"{}":{{{}:{}}})", member, presence_string(id), value);
+  return made;
+}
+
 void PresenceLog::connected(std::string_view connection, std::string_view subject,
                             std::string_view surface) {
   Change made = change("presence.connected", name_of(connection));
@@ -265,32 +270,22 @@ void PresenceLog::connected(std::string_view connection, std::string_view subjec
 
 void PresenceLog::subscribed(std::string_view connection, std::string_view id,
                              const Filter& filter) {
-  Change made = change("presence.subscribed", name_of(connection));
-  made.id = id;
-  made.data += presence_member("subscriptions", id, presence_filter(filter));
-  queue_->begin_reading(std::move(made));
+  queue_->begin_reading(
+      reading("presence.subscribed", connection, "subscriptions", id, presence_filter(filter)));
 }
 
 void PresenceLog::unsubscribed(std::string_view connection, std::string_view id) {
-  Change made = change("presence.unsubscribed", name_of(connection));
-  made.id = id;
-  made.data += presence_member("subscriptions", id, "null");
-  queue_->end_reading(std::move(made));
+  queue_->end_reading(reading("presence.unsubscribed", connection, "subscriptions", id, "null"));
 }
 
 void PresenceLog::watching(std::string_view connection, std::string_view id,
                            std::string_view projection) {
-  Change made = change("presence.watching", name_of(connection));
-  made.id = id;
-  made.data += presence_member("watches", id, presence_string(projection));
-  queue_->begin_reading(std::move(made));
+  queue_->begin_reading(
+      reading("presence.watching", connection, "watches", id, presence_string(projection)));
 }
 
 void PresenceLog::unwatched(std::string_view connection, std::string_view id) {
-  Change made = change("presence.unwatched", name_of(connection));
-  made.id = id;
-  made.data += presence_member("watches", id, "null");
-  queue_->end_reading(std::move(made));
+  queue_->end_reading(reading("presence.unwatched", connection, "watches", id, "null"));
 }
 
 void PresenceLog::disconnected(std::string_view connection) {
@@ -399,6 +394,11 @@ bool PresenceLog::append(const AppendRequest& request) {
     const Status appended = try_append(request);
     if (appended) return true;
     const Code code = appended.error().code;
+    if (!code_info(code).retryable) {
+      log(LogLevel::kError, "changes of presence are not for this log",
+          {{"reason", appended.error().message}});
+      return true;
+    }
     const bool is_full = code == Code::kOverloaded;
     if (!is_full && code != Code::kDiskLow && queue_->is_ending()) return false;
     report(appended.error().message);

@@ -59,11 +59,14 @@ class PresenceLog final : public Presence {
   // The name in this log of a connection of this run.
   std::string name_of(std::string_view connection) const;
   Change change(std::string_view type, std::string connection) const;
+  // With `value`, JSON, for `id` in this member.
+  Change reading(std::string_view type, std::string_view connection, std::string_view member,
+                 std::string_view id, std::string_view value) const;
   void run();
   Status end_former();
   Result<NewEvent> to_event(const Change& change, std::uint64_t number) const;
   void append_all(const std::vector<Change>& changes);
-  // False when it is given up.
+  // Until the log has it, or refuses it for good. False when it is given up.
   bool append(const AppendRequest& request);
   Status try_append(AppendRequest request);
   void report(std::string_view reason, bool is_last = false);
