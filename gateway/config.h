@@ -40,6 +40,13 @@ struct Config {
   std::uint64_t limits_connections_per_address = 200;
   std::uint64_t limits_connections_per_subject = 20;
   std::uint64_t limits_upgrades_per_second = 5000;
+  std::uint64_t limits_unfinished_requests = 512;
+  std::uint64_t limits_unfinished_requests_per_address = 64;
+  std::uint64_t limits_request_ms = 5000;
+  std::uint64_t limits_request_bytes = 16 << 10;
+  std::uint64_t limits_subscriptions = 128;
+  std::uint64_t limits_message_bytes = 64 << 10;
+  std::uint64_t limits_publisher_message_bytes = 1 << 20;
   std::uint64_t limits_messages_per_second = 50;
   std::uint64_t limits_message_bytes_per_second = 64 << 10;
   std::uint64_t limits_publish_events_per_second = 0;  // 0: no limit, as the next two

@@ -56,6 +56,23 @@ constexpr std::array kKeys = {
     ConfigKey{"limits", "upgrades_per_second", "", ValueKind::kNumber,
               &Config::limits_upgrades_per_second, 1, 1'000'000,
               "WebSocket requests that are looked at; more get 503"},
+    ConfigKey{"limits", "unfinished_requests", "", ValueKind::kNumber,
+              &Config::limits_unfinished_requests, 1, 1'000'000,
+              "connections whose request is not complete; more are closed"},
+    ConfigKey{"limits", "unfinished_requests_per_address", "", ValueKind::kNumber,
+              &Config::limits_unfinished_requests_per_address, 0, 1'000'000,
+              "those of one address (IPv6: /64); 0: any number"},
+    ConfigKey{"limits", "request_ms", "", ValueKind::kNumber, &Config::limits_request_ms, 100,
+              kDayMs, "time for a WebSocket request, with the handshake of TLS; then 408"},
+    ConfigKey{"limits", "request_bytes", "", ValueKind::kBytes, &Config::limits_request_bytes, 1024,
+              kMiB, "size of a WebSocket request; larger ones get 431"},
+    ConfigKey{"limits", "subscriptions", "", ValueKind::kNumber, &Config::limits_subscriptions, 1,
+              10'000, "subscriptions and watches of one connection"},
+    ConfigKey{"limits", "message_bytes", "", ValueKind::kBytes, &Config::limits_message_bytes, 1024,
+              4 * kMiB, "size of a message from a client that may not publish"},
+    ConfigKey{"limits", "publisher_message_bytes", "", ValueKind::kBytes,
+              &Config::limits_publisher_message_bytes, 1024, 4 * kMiB,
+              "size of a message from one that may"},
     ConfigKey{"limits", "messages_per_second", "", ValueKind::kNumber,
               &Config::limits_messages_per_second, 1, 1'000'000,
               "messages of one connection, acknowledgements and publishes apart; burst twice that"},
@@ -126,8 +143,9 @@ std::string default_text(const ConfigKey& key) {
     return defaults.**is_on ? "true" : "";
   if (!std::holds_alternative<std::uint64_t Config::*>(key.member)) return {};
   const std::uint64_t number = defaults.*std::get<std::uint64_t Config::*>(key.member);
-  if (key.kind == ValueKind::kBytes && number % kMiB == 0)
-    return fmt::format("{}MiB", number / kMiB);
+  const bool has_unit = key.kind == ValueKind::kBytes && number != 0;
+  if (has_unit && number % kMiB == 0) return fmt::format("{}MiB", number / kMiB);
+  if (has_unit && number % 1024 == 0) return fmt::format("{}KiB", number / 1024);
   return fmt::format("{}", number);
 }
 

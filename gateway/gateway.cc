@@ -145,7 +145,7 @@ struct Gateway::Parts {
   NoAuthority no_tokens{audit ? static_cast<Audit&>(*audit) : Audit::nowhere()};
   Authority& authority = tokens ? static_cast<Authority&>(*tokens) : no_tokens;
   // How many connections the limit of open files allows.
-  const std::uint64_t connections_max = fit_connections(config.http_max_connections);
+  const std::uint64_t connections_max = fit_connections(config);
   // How far memory is used up, and who measures it.
   PressureGauge pressure;
   MemoryGuard memory{memory_ceiling(config), pressure};

@@ -1,6 +1,7 @@
 #include "gateway/gateway_options.h"
 
 #include <algorithm>
+#include <chrono>
 #include <sys/resource.h>
 #include <utility>
 
@@ -21,6 +22,9 @@ SessionLimits session_limits(const Config& config) {
   limits.pong_ms = static_cast<std::int64_t>(config.delivery_pong_ms);
   limits.position_ms = static_cast<std::int64_t>(config.delivery_position_ms);
   limits.no_progress_ms = static_cast<std::int64_t>(config.delivery_no_progress_ms);
+  limits.subscriptions = static_cast<std::uint32_t>(config.limits_subscriptions);
+  limits.message_bytes = config.limits_message_bytes;
+  limits.message_bytes_publisher = config.limits_publisher_message_bytes;
   limits.messages_per_second = static_cast<std::uint32_t>(config.limits_messages_per_second);
   limits.messages_burst = 2 * limits.messages_per_second;
   limits.message_bytes_per_second =
@@ -32,6 +36,8 @@ SessionLimits session_limits(const Config& config) {
 
 AdmissionRules admission_rules(const Config& config, std::uint64_t connections_max) {
   AdmissionRules rules;
+  rules.pending_max = config.limits_unfinished_requests;
+  rules.pending_per_address_max = config.limits_unfinished_requests_per_address;
   rules.connections_max = connections_max;
   rules.connections_per_address_max = config.limits_connections_per_address;
   rules.connections_per_subject_max = config.limits_connections_per_subject;
@@ -89,6 +95,8 @@ NetOptions net_options(const Config& config, std::uint64_t connections_max,
   options.http = listen_address(config.http_listen);
   options.io_threads = config.io_threads();
   options.admission = admission_rules(config, connections_max);
+  options.head = {static_cast<std::uint32_t>(config.limits_request_bytes),
+                  std::chrono::milliseconds(config.limits_request_ms)};
   options.limits = session_limits(config);
   options.server = "tidegate/" TIDEGATE_VERSION;
   return options;
@@ -120,13 +128,14 @@ void raise_open_files() {
 
 // A quarter is for the log's tables (storage.cc); and beside the connections there may be as many
 // without a finished request, up to a limit.
-std::uint64_t fit_connections(std::uint64_t wanted) {
+std::uint64_t fit_connections(const Config& config) {
   rlimit limit = {};
+  const std::uint64_t wanted = config.http_max_connections;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
   const std::uint64_t files = limit.rlim_cur;
   const std::uint64_t taken = files / 4 + std::clamp(files / 4, kOtherFilesMin, kOtherFilesMax);
   const std::uint64_t left = files > taken ? files - taken : 2;
-  const std::uint64_t pending = AdmissionRules().pending_max;
+  const std::uint64_t pending = config.limits_unfinished_requests;
   if (wanted + std::min(wanted, pending) <= left) return wanted;
   return left > 2 * pending ? left - pending : left / 2;
 }

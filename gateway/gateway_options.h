@@ -39,6 +39,6 @@ std::uint64_t memory_ceiling(const Config& config);
 void raise_open_files();
 // The connections that fit into the limit of open files: if they ran out of it, the log's files
 // could not be opened, and that ends the process.
-std::uint64_t fit_connections(std::uint64_t wanted);
+std::uint64_t fit_connections(const Config& config);
 
 }  // namespace tidegate

@@ -11,7 +11,6 @@
 #include "gateway/api/access.h"
 #include "gateway/api/error_details.h"
 #include "gateway/api/message_buffer.h"
-#include "gateway/delivery/limits.h"
 
 namespace tidegate {
 namespace {
@@ -137,8 +136,6 @@ void SubscribeCall::OnReadDone(bool ok) {
     auto message = unwrap_session_message(request_);
     if (!message) {
       end(to_grpc_status(message.error()));
-    } else if (message->size() > SessionLimits{}.message_bytes_publisher) {
-      end(to_status(CloseCode::kTooBig, fmt::format("a message of {} bytes", message->size())));
     } else {
       session->message(std::move(message).value());
     }

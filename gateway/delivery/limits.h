@@ -15,6 +15,9 @@ struct SessionLimits {
   // Of one incoming message: with and without the permission to publish.
   std::size_t message_bytes_publisher = 1 << 20;
   std::size_t message_bytes = 64 << 10;
+  std::size_t message_bytes_of(bool may_publish) const {
+    return may_publish ? message_bytes_publisher : message_bytes;
+  }
   std::uint32_t subscriptions = 128;  // and watches, together
   std::uint32_t patterns = kPatternsMax;
   std::uint32_t types = kTypesMax;

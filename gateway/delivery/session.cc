@@ -77,8 +77,7 @@ v1::ServerMessage SessionCore::welcome() const {
   welcome.set_server(loop_.server);
   v1::Limits& shown = *welcome.mutable_limits();
   shown.set_event_bytes(limits.event_bytes);
-  shown.set_message_bytes(principal_->may_publish() ? limits.message_bytes_publisher
-                                                    : limits.message_bytes);
+  shown.set_message_bytes(limits.message_bytes_of(principal_->may_publish()));
   shown.set_subscriptions(limits.subscriptions);
   shown.set_patterns(limits.patterns);
   shown.set_types(limits.types);

@@ -76,7 +76,8 @@ void AdminListener::Impl::accepted(int fd, const IpAddress& peer) {
     return page(request);
   };
   handler.done = [this] { --connections; };
-  serve_http(context, {fd, address.is_v6, SocketIo::server(identity), peer}, std::move(handler));
+  serve_http(context, {fd, address.is_v6, SocketIo::server(identity), peer}, HttpHeadLimits(),
+             std::move(handler));
 }
 
 std::string AdminListener::Impl::page(const HttpRequest& request) const {

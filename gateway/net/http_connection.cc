@@ -13,6 +13,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <fmt/format.h>
 
 #include "eventstore/base/log.h"
 #include "gateway/net/proxy_header.h"
@@ -26,7 +27,7 @@ using Tcp = asio::ip::tcp;
 // The executor's concrete type spares the type-erased one, which allocates and calls virtually.
 using Socket = asio::basic_stream_socket<Tcp, asio::io_context::executor_type>;
 
-constexpr std::chrono::seconds kHeadTime{5};
+constexpr std::chrono::seconds kAnswerTime{5};
 constexpr std::chrono::seconds kLingerTime{1};
 // What a peer may still send after it was refused, before it is cut.
 constexpr std::size_t kLingerBytes = 64 << 10;
@@ -34,12 +35,15 @@ constexpr std::size_t kLingerBytes = 64 << 10;
 class HttpConnection final : public ServedHttp,
                              public std::enable_shared_from_this<HttpConnection> {
  public:
-  HttpConnection(asio::io_context& context, ServedSocket socket, HttpHandler handler)
+  HttpConnection(asio::io_context& context, ServedSocket socket, const HttpHeadLimits& limits,
+                 HttpHandler handler)
       : socket_(context.get_executor()),
         io_(std::move(socket.io)),
         peer_(socket.peer),
         timer_(context),
-        handler_(std::move(handler)) {
+        handler_(std::move(handler)),
+        head_time_(limits.time),
+        head_(limits.bytes) {
     if (socket.has_proxy_header) proxy_header_.emplace();
   }
   HttpConnection(const HttpConnection&) = delete;
@@ -54,7 +58,7 @@ class HttpConnection final : public ServedHttp,
       asio::post(socket_.get_executor(), [self = shared_from_this()] { self->end(); });
       return;
     }
-    expire_after(kHeadTime);
+    expire_after(head_time_);
     wait_readable();
   }
 
@@ -75,7 +79,7 @@ class HttpConnection final : public ServedHttp,
     return ::recv(socket_.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
   }
 
-  void expire_after(std::chrono::seconds time) {
+  void expire_after(std::chrono::milliseconds time) {
     timer_.expires_after(time);
     timer_.async_wait([self = shared_from_this()](error_code error) {
       if (!error) self->on_timer();
@@ -86,7 +90,8 @@ class HttpConnection final : public ServedHttp,
     // A wait that ended just before it was set anew.
     if (timer_.expiry() > asio::steady_timer::clock_type::now() || !socket_.is_open()) return;
     if (state_ == State::kReading) {
-      refuse({408, "the request's head did not come within 5 seconds"});
+      refuse(
+          {408, fmt::format("the request's head did not come within {} ms", head_time_.count())});
       return;
     }
     finish();
@@ -178,7 +183,7 @@ class HttpConnection final : public ServedHttp,
   void answer(std::string text) {
     state_ = State::kAnswering;
     answer_ = std::move(text);
-    expire_after(kHeadTime);
+    expire_after(kAnswerTime);
     write();
   }
 
@@ -232,6 +237,7 @@ class HttpConnection final : public ServedHttp,
   IpAddress peer_;
   asio::steady_timer timer_;
   HttpHandler handler_;
+  const std::chrono::milliseconds head_time_;
   HttpHead head_;
   State state_ = State::kReading;
   bool is_heard_ = false;  // something was read, or the peer has gone
@@ -245,11 +251,11 @@ class HttpConnection final : public ServedHttp,
 }  // namespace
 
 std::weak_ptr<ServedHttp> serve_http(asio::io_context& context, ServedSocket socket,
-                                     HttpHandler handler) {
+                                     const HttpHeadLimits& limits, HttpHandler handler) {
   const int fd = socket.fd;
   const bool is_v6 = socket.is_v6;
   const auto connection =
-      std::make_shared<HttpConnection>(context, std::move(socket), std::move(handler));
+      std::make_shared<HttpConnection>(context, std::move(socket), limits, std::move(handler));
   connection->start(fd, is_v6);
   return connection;
 }

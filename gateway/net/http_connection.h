@@ -53,12 +53,11 @@ class ServedHttp {
   virtual bool cut_idle() = 0;
 };
 
-// Serves one request on a new connection: reads its head (at most 16 KiB in at most 5 seconds, else
-// 431 and 408), lets `handler` decide, writes the answer, and closes when the peer has read it (one
-// second at most: a socket that is closed on unread bytes is reset, and the answer lost). The
-// handshake of TLS has its time from that of the head. Takes `socket.fd`; lives by itself until
-// `done`. Thread: the io_context's only.
+// Serves one request on a new connection: reads its head (else 431 and 408), lets `handler` decide,
+// writes the answer, and closes when the peer has read it (one second at most: a socket that is
+// closed on unread bytes is reset, and the answer lost). The handshake of TLS has its time from
+// that of the head. Takes `socket.fd`; lives by itself until `done`. Thread: the io_context's only.
 std::weak_ptr<ServedHttp> serve_http(boost::asio::io_context& context, ServedSocket socket,
-                                     HttpHandler handler);
+                                     const HttpHeadLimits& limits, HttpHandler handler);
 
 }  // namespace tidegate

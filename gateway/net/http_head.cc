@@ -95,11 +95,12 @@ HttpHead::State HttpHead::refuse(int status, std::string detail) {
 HttpHead::State HttpHead::take(std::string_view bytes) {
   // One byte more than the limit tells that it is passed.
   const std::size_t begin = bytes_.size();
-  bytes_.append(bytes.substr(0, kBytesMax + 1 - begin));
+  bytes_.append(bytes.substr(0, bytes_max_ + 1 - begin));
   // The end may have begun in the bytes before.
   const std::size_t end = bytes_.find(kEndOfHead, begin < 3 ? 0 : begin - 3);
   const std::size_t head_bytes = end == std::string::npos ? bytes_.size() : end + kEndOfHead.size();
-  if (head_bytes > kBytesMax) return refuse(431, "the request's head is larger than 16 KiB");
+  if (head_bytes > bytes_max_)
+    return refuse(431, fmt::format("the request's head is larger than {} bytes", bytes_max_));
   const bool has_more = begin + bytes.size() > head_bytes;
   bytes_.resize(head_bytes);
   if (check_new_bytes(begin) == State::kRefused) return State::kRefused;
@@ -133,7 +134,7 @@ HttpHead::State HttpHead::check_new_bytes(std::size_t begin) {
 
 HttpHead::State HttpHead::parse() {
   http::request_parser<http::empty_body> parser;
-  parser.header_limit(kBytesMax);
+  parser.header_limit(bytes_max_);
   parser.body_limit(0);
   parser.eager(false);
   boost::system::error_code error;

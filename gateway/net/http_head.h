@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,15 +35,20 @@ struct HttpRefusal {
   std::string field = {};
 };
 
+// Of a request's head, with the handshake of TLS before it. 16 KiB: the cookies of a browser and a
+// token signed by RSA fit; ten thousand empty fields do not.
+struct HttpHeadLimits {
+  std::uint32_t bytes = 16 << 10;
+  std::chrono::milliseconds time{5000};
+};
+
 // Reads a request's head from pieces of any size, without trust in it. The limit holds for all that
 // is kept. Thread: caller serialises.
 class HttpHead {
  public:
-  // 16 KiB: the cookies of a browser and a token signed by RSA fit; ten thousand empty fields do
-  // not.
-  static constexpr std::size_t kBytesMax = 16 << 10;
-
   enum class State { kIncomplete, kComplete, kRefused };
+
+  explicit HttpHead(std::uint32_t bytes_max = HttpHeadLimits().bytes) : bytes_max_(bytes_max) {}
 
   // Takes the next bytes. After kComplete or kRefused it is not called again.
   State take(std::string_view bytes);
@@ -56,6 +63,7 @@ class HttpHead {
   State check_new_bytes(std::size_t begin);
   State parse();
 
+  std::uint32_t bytes_max_;
   std::string bytes_;
   HttpRequest request_;
   HttpRefusal refusal_;

@@ -92,7 +92,7 @@ void NetServer::Impl::serve(IoLoop& loop, ServedSocket socket, std::shared_ptr<c
     all.erase(at);
     place.reset();
   };
-  *at = serve_http(loop.context(), std::move(socket), std::move(handler));
+  *at = serve_http(loop.context(), std::move(socket), options.head, std::move(handler));
 }
 
 HttpDecision NetServer::Impl::decide(const HttpRequest& request, const IpAddress& peer,

@@ -14,6 +14,7 @@
 #include "gateway/delivery/probe.h"
 #include "gateway/delivery/session_host.h"
 #include "gateway/net/admission.h"
+#include "gateway/net/http_head.h"
 #include "gateway/net/listen_socket.h"
 #include "gateway/net/net_probe.h"
 #include "gateway/tls/server_identity.h"
@@ -26,6 +27,7 @@ struct NetOptions {
   ListenAddress http;
   unsigned io_threads = 1;
   AdmissionRules admission;
+  HttpHeadLimits head;
   SessionLimits limits;
   // Who the listener is; null: without TLS. Must outlive the server.
   const ServerIdentity* identity = nullptr;

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "gateway/delivery/delivery_loop.h"
 #include "gateway/delivery/session.h"
 #include "gateway/net/connection.h"
@@ -33,6 +35,7 @@ class RemoteConnection final : public Connection,
   void start(PrincipalRef principal) {
     if (is_gone_) return;
     began_ms_ = loop_.clock().steady_ms();
+    message_bytes_max_ = loop_.limits().message_bytes_of(principal->may_publish());
     loop_.probe().connection_opened(kTransport);
     loop_.adopt(shared_from_this());
     session_ = loop_.delivery().open(*this, WireForm::kProto, std::move(principal),
@@ -40,7 +43,12 @@ class RemoteConnection final : public Connection,
   }
 
   void message(const std::string& bytes) {
-    if (session_ && !is_closing_) session_->on_message(bytes);
+    if (bytes.size() > message_bytes_max_) {
+      close(CloseCode::kTooBig,
+            fmt::format("a message of {} bytes; {} are allowed", bytes.size(), message_bytes_max_));
+    } else if (session_ && !is_closing_) {
+      session_->on_message(bytes);
+    }
     const std::size_t left = pending_bytes_.fetch_sub(bytes.size()) - bytes.size();
     if (left > kPendingBytesMax / 2 || !is_paused_.exchange(false) || !should_read_) return;
     if (const auto peer = peer_.lock()) peer->set_reading(true);
@@ -102,6 +110,7 @@ class RemoteConnection final : public Connection,
   const HeldPlaces places_;
   std::unique_ptr<Session> session_;
   std::int64_t began_ms_ = 0;
+  std::size_t message_bytes_max_ = 0;
   bool is_closing_ = false;
   bool is_gone_ = false;
   bool should_read_ = true;             // what the session wants

@@ -47,9 +47,8 @@ class Websocket final : public Connection, public std::enable_shared_from_this<W
         name_(loop.next_connection_name()),
         places_(socket.admitted.places),
         began_ms_(loop.clock().steady_ms()),
-        reader_(form_ == WireForm::kProto, socket.admitted.principal->may_publish()
-                                               ? loop.limits().message_bytes_publisher
-                                               : loop.limits().message_bytes) {}
+        reader_(form_ == WireForm::kProto,
+                loop.limits().message_bytes_of(socket.admitted.principal->may_publish())) {}
 
   // Separate from the constructor: callbacks need the shared_ptr.
   void start(UpgradedSocket socket);

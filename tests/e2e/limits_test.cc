@@ -201,17 +201,90 @@ TEST(LimitsTest, UnderTlsSoManyConnectionsAre) {
 // More than there are places for connections without a request: whoever has been silent for longest
 // makes room for those that say what they want.
 TEST(LimitsTest, SilentConnectionsGiveWay) {
-  constexpr int kSilent = 700;
-  GatewayProcess gateway;
+  constexpr int kSilent = 60;
+  GatewayProcess gateway({.flags = {"--limits-unfinished-requests", "40"}});
   std::vector<TcpClient> silent;
   silent.reserve(kSilent);
   for (int i = 0; i < kSilent; ++i) silent.emplace_back(gateway.http());
   std::vector<Attempt> held;
+  // Those that come faster than room is made are closed.
+  EXPECT_TRUE(eventually([&] { return attempt(gateway, {}).status == 101; }));
   for (int i = 0; i < 20; ++i) {
     held.push_back(attempt(gateway, {}));
     EXPECT_EQ(held.back().status, 101) << i;
   }
   EXPECT_EQ(silent.front().receive_all(), "");
+}
+
+TEST(LimitsTest, ARequestHasSoMuchTimeAndSoManyBytes) {
+  GatewayProcess gateway(
+      {.flags = {"--limits-request-ms", "200", "--limits-request-bytes", "1KiB"}});
+  TcpClient slow(gateway.http());
+  slow.send("GET /v1/ws HTTP/1.1\r\n");
+  const HttpReply late = HttpReply::parse(slow.receive_all().value_or(""));
+  EXPECT_EQ(late.status, 408);
+  EXPECT_NE(late.body.find("200 ms"), std::string::npos) << late.body;
+  const Attempt large = attempt(gateway, {{"Cookie", std::string(1024, 'c')}});
+  EXPECT_EQ(large.status, 431);
+  EXPECT_NE(large.reply.body.find("1024 bytes"), std::string::npos) << large.reply.body;
+  EXPECT_EQ(attempt(gateway, {{"Cookie", std::string(256, 'c')}}).status, 101);
+}
+
+TEST(LimitsTest, AConnectionHasSoManySubscriptions) {
+  GatewayProcess gateway({.flags = {"--limits-subscriptions", "2"}});
+  WsClient client = WsClient::connect(gateway.http());
+  EXPECT_NE(client.expect("welcome").find(R"("subscriptions":2)"), std::string::npos);
+  for (const char* id : {"1", "2", "3"}) {
+    client.send_text(fmt::format(R"({{"op":"subscribe","id":"{}","streams":["a.b"]}})", id));
+    if (*id == '3') break;
+    client.expect("subscribed");
+    client.expect("caught_up");
+  }
+  EXPECT_EQ(json_field(client.expect("error"), "code"), "limit");
+}
+
+TEST(LimitsTest, AMessageHasSoManyBytesOverBothTransports) {
+  GatewayProcess gateway({.flags = with_issuer({"--limits-message-bytes", "2KiB",
+                                                "--limits-publisher-message-bytes", "4KiB"})});
+  const std::string reader = issuer().token("ann", {"a.>"});
+  const std::string publisher = issuer().token("ben", {"a.>"}, {"a.>"});
+  const auto stub = v1::EventService::NewStub(
+      grpc::CreateChannel(gateway.grpc(), grpc::InsecureChannelCredentials()));
+  // What a message of a ping and so many bytes of an unknown kind is answered with.
+  const auto tell = [&](const std::string& token, std::size_t bytes) {
+    Attempt made = attempt(gateway, {{"Authorization", "Bearer " + token}});
+    EXPECT_EQ(made.status, 101);
+    made.client->expect("welcome");
+    made.client->send_text(R"({"op":"ping"})" + std::string(bytes, ' '));
+    const auto message = made.client->read_message();
+    const bool is_taken = message && json_field(*message, "op") == "pong";
+    if (!is_taken) EXPECT_EQ(made.client->expect_close(), 1009);
+    return is_taken;
+  };
+  const auto tell_by_grpc = [&](const std::string& token, std::size_t bytes) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", "Bearer " + token);
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    const auto stream = stub->Subscribe(&context);
+    v1::SubscribeRequest request;
+    request.mutable_message()->mutable_unsubscribe()->set_id(std::string(bytes, 'x'));
+    stream->Write(request);
+    v1::SubscribeResponse response;
+    bool is_taken = false;
+    while (!is_taken && stream->Read(&response)) is_taken = response.message().has_error();
+    if (is_taken) context.TryCancel();
+    const grpc::Status end = stream->Finish();
+    if (!is_taken) EXPECT_EQ(end.error_code(), grpc::INVALID_ARGUMENT) << end.error_message();
+    return is_taken;
+  };
+  EXPECT_TRUE(tell(reader, 1500));
+  EXPECT_FALSE(tell(reader, 3000));
+  EXPECT_TRUE(tell(publisher, 3000));
+  EXPECT_FALSE(tell(publisher, 5000));
+  EXPECT_TRUE(tell_by_grpc(reader, 1500));
+  EXPECT_FALSE(tell_by_grpc(reader, 3000));
+  EXPECT_TRUE(tell_by_grpc(publisher, 3000));
+  EXPECT_FALSE(tell_by_grpc(publisher, 5000));
 }
 
 // Publishes new events to one stream, each time with other ids.
