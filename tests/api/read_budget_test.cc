@@ -8,19 +8,20 @@ namespace {
 
 class ReadBudgetTest : public ApiTest {
  protected:
-  static constexpr int kDataBytes = 500;
+  static constexpr int kDataBytes = 200;
   using Reader = std::unique_ptr<grpc::ClientReader<v1::ReadResponse>>;
 
   // A log of three chunks, none of which is in memory.
   void SetUp() override {
-    start();
-    for (int i = 0; i < 3; ++i) {
-      v1::PublishRequest request = publish_request("orders.1", fmt::format("{}-", i), 1000);
-      for (v1::NewEvent& event : *request.mutable_events())
-        event.mutable_event()->set_text_data('"' + std::string(kDataBytes, 'x') + '"');
-      put(request);
+    std::vector<NewEvent> events;
+    for (int i = 0; i < 3000; ++i) {
+      events.push_back(EventBuilder{.id = std::to_string(i),
+                                    .stream = "orders.1",
+                                    .data = '"' + std::string(kDataBytes, 'x') + '"'}
+                           .build());
+      if (events.size() == 1000) ASSERT_TRUE(publish(std::exchange(events, {})));
     }
-    stop();
+    close();
     start();
   }
 
@@ -63,7 +64,7 @@ class ReadBudgetTest : public ApiTest {
 };
 
 TEST_F(ReadBudgetTest, AReadIsNotFasterThanItsBudget) {
-  constexpr int kRate = 700'000;
+  constexpr int kRate = 1400 * kDataBytes;
   know("ann", kRate);
   const std::int64_t begun_ms = steady_.steady_ms();
   grpc::ClientContext context;

@@ -40,13 +40,13 @@ class Tidegate(Peer):
     # A load connects all of its clients at once.
     settings = "[limits]\nupgrades_per_second = 100000\n"
 
-    def __init__(self, bin_directory, form="json", settings=settings):
+    def __init__(self, bin_directory, form="json", settings=settings, wrapper=()):
         super().__init__()
         self.form = form
         self._settings = settings  # of its configuration file
         self.name = "tidegate" if form == "json" else "tidegate-proto"
         self.title = f"Tidegate ({'JSON' if form == 'json' else 'binary'})"
-        self._program = os.path.join(bin_directory, "tidegated")
+        self._command = [*wrapper, os.path.join(bin_directory, "tidegated")]
         self.http = self.grpc = self.admin = ""
         self.pid = 0
 
@@ -57,7 +57,7 @@ class Tidegate(Peer):
         # Opened for both, so that neither side waits for the other.
         with open(os.open(names, os.O_RDWR), "w+b", buffering=0) as pipe:
             process = processes.start(
-                [self._program, "--config", settings, "--data", "data",
+                [*self._command, "--config", settings, "--data", "data",
                  "--http", f"{HOST}:0", "--grpc", f"{HOST}:0", "--admin", f"{HOST}:0",
                  "--http-max-connections", 15000, "--disk-soft", "64MiB", "--disk-hard", "32MiB", "--ballast", "0"],
                 stdout=pipe)

@@ -34,16 +34,20 @@ class Processes:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def end(self, patience_s):
+        """Asks all to end, and kills those that do not."""
         for process in reversed(self._running):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for process in self._running:
             try:
-                process.wait(5)
+                process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def __exit__(self, *_):
+        self.end(5)
         for log in self._logs:
             log.close()
 
