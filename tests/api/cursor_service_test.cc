@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include "tests/api/api_fixture.h"
 
 namespace tidegate::test {
@@ -74,7 +76,7 @@ TEST_F(CursorServiceTest, ADryRunMovesNothing) {
 }
 
 TEST_F(CursorServiceTest, SeekingEndsTheOpenSubscription) {
-  bool is_taken_over = false;
+  std::atomic<bool> is_taken_over = false;
   ASSERT_TRUE(store().cursors().open("", "billing", [&] { is_taken_over = true; }));
   seek_to("billing", 3);
   EXPECT_TRUE(is_taken_over);
