@@ -17,8 +17,8 @@ if(TIDEGATE_SANITIZE)
   add_compile_options(-fsanitize=${TIDEGATE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TIDEGATE_SANITIZE})
 endif()
-# The fences that it warns of are Asio's, around handlers that a mutex orders as well. Protobuf's headers give a class two more members when
-# they see the macro, but its library was built without them.
+# The fences that it warns of are Asio's, around handlers that a mutex orders as well. Protobuf's headers give a class two more
+# members when they see the macro, but its library was built without them.
 if(TIDEGATE_SANITIZE STREQUAL "thread")
   add_compile_options(-Wno-tsan -U__SANITIZE_THREAD__)
   add_compile_definitions(TIDEGATE_THREAD_SANITIZER)

@@ -67,7 +67,7 @@ constexpr std::array kKeys = {
     ConfigKey{"limits", "request_bytes", "", ValueKind::kBytes, &Config::limits_request_bytes, 1024,
               kMiB, "size of a WebSocket request; larger ones get 431"},
     ConfigKey{"limits", "subscriptions", "", ValueKind::kNumber, &Config::limits_subscriptions, 1,
-              10'000, "subscriptions and watches of one connection"},
+              1000, "subscriptions and watches of one connection"},
     ConfigKey{"limits", "message_bytes", "", ValueKind::kBytes, &Config::limits_message_bytes, 1024,
               4 * kMiB, "size of a message from a client that may not publish"},
     ConfigKey{"limits", "publisher_message_bytes", "", ValueKind::kBytes,

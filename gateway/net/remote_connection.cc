@@ -13,8 +13,8 @@
 namespace tidegate {
 namespace {
 
-// What may wait for the loop before the peer is told to pause: some of the largest messages that a
-// session takes.
+// What may wait for the loop before the peer is told to pause; one message more may be on its way,
+// which gRPC bounds (grpc_server.cc).
 constexpr std::size_t kPendingBytesMax = 4 << 20;
 constexpr std::string_view kTransport = "grpc";
 
