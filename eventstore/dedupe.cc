@@ -4,17 +4,12 @@
 #include <vector>
 #include <xxhash.h>
 
-#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include "eventstore/base/check.h"
 
 namespace tidegate {
 namespace {
-
-// The key is a hash already.
-struct HashOfKey {
-  std::size_t operator()(const DedupeWindow::Key& key) const { return key.low; }
-};
 
 // So many events before one is forgotten, its place in the index is fetched.
 constexpr std::size_t kForgottenAhead = 8;
@@ -27,15 +22,34 @@ struct Entry {
 }  // namespace
 
 struct DedupeWindow::Impl {
-  std::size_t events_max = 0;
+  using Place = std::uint32_t;  // in the ring
+
+  // The index holds places alone and finds their keys in the ring: the 16 slots that a look-up may
+  // have to see are a line of the cache or two, which `prefetch` covers, and not six.
+  struct Hash {
+    using is_transparent = void;
+    const std::vector<Entry>* ring;
+    // A key is a hash already.
+    std::size_t operator()(const Key& key) const { return key.low; }
+    std::size_t operator()(Place place) const { return (*ring)[place].key.low; }
+  };
+  struct Equal {
+    using is_transparent = void;
+    const std::vector<Entry>* ring;
+    bool operator()(Place a, Place b) const { return a == b; }
+    bool operator()(Place place, const Key& key) const { return (*ring)[place].key == key; }
+  };
+
+  explicit Impl(std::size_t most) : events_max(most), index(0, Hash{&ring}, Equal{&ring}) {}
+
+  const std::size_t events_max;
   std::vector<Entry> ring;  // in order of insertion; `next` is the oldest once it is full
   std::size_t next = 0;
-  absl::flat_hash_map<Key, std::uint32_t, HashOfKey> index;  // key -> place in the ring
+  absl::flat_hash_set<Place, Hash, Equal> index;
 };
 
-DedupeWindow::DedupeWindow(std::size_t events_max) : impl_(std::make_unique<Impl>()) {
+DedupeWindow::DedupeWindow(std::size_t events_max) : impl_(std::make_unique<Impl>(events_max)) {
   TG_CHECK(events_max > 0 && events_max < UINT32_MAX, events_max);
-  impl_->events_max = events_max;
   // Growing by rehashing would cost a tenth of the appender's time until the window is full.
   impl_->ring.reserve(events_max);
   impl_->index.reserve(events_max);
@@ -63,7 +77,7 @@ std::uint64_t DedupeWindow::content_of(std::string_view event) {
 std::optional<DedupeWindow::Known> DedupeWindow::find(const Key& key) const {
   const auto found = impl_->index.find(key);
   if (found == impl_->index.end()) return std::nullopt;
-  return impl_->ring[found->second].known;
+  return impl_->ring[*found].known;
 }
 
 void DedupeWindow::prefetch(const Key& key) const {
@@ -71,16 +85,18 @@ void DedupeWindow::prefetch(const Key& key) const {
 }
 
 void DedupeWindow::insert(const Key& key, const Known& known) {
-  if (impl_->ring.size() < impl_->events_max) {
-    impl_->index.emplace(key, static_cast<std::uint32_t>(impl_->ring.size()));
-    impl_->ring.push_back({key, known});
+  Impl& it = *impl_;
+  const auto place = static_cast<Impl::Place>(it.next);
+  it.next = (it.next + 1) % it.events_max;
+  if (it.ring.size() < it.events_max) {
+    it.ring.push_back({key, known});
+    it.index.insert(place);
     return;
   }
-  impl_->index.erase(impl_->ring[impl_->next].key);
-  impl_->index.emplace(key, static_cast<std::uint32_t>(impl_->next));
-  impl_->ring[impl_->next] = {key, known};
-  impl_->next = (impl_->next + 1) % impl_->events_max;
-  prefetch(impl_->ring[(impl_->next + kForgottenAhead) % impl_->events_max].key);
+  it.index.erase(place);
+  it.ring[place] = {key, known};
+  it.index.insert(place);
+  prefetch(it.ring[(it.next + kForgottenAhead) % it.events_max].key);
 }
 
 }  // namespace tidegate

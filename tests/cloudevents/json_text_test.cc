@@ -28,6 +28,23 @@ TEST(JsonTextTest, AcceptsEveryKindOfValue) {
   }
 }
 
+// Runs of plain characters are skipped eight bytes at a time.
+TEST(JsonTextTest, SeesEachByteOfAStringWhereverItStands) {
+  for (std::size_t length = 1; length < 20; ++length) {
+    for (std::size_t at = 0; at < length; ++at) {
+      for (int byte = 0; byte < 0x80; ++byte) {
+        std::string text(length, 'a');
+        text[at] = static_cast<char>(byte);
+        const bool is_plain = byte >= 0x20 && byte != '"' && byte != '\\';
+        // An 'a' behind a backslash is no escape, and the quotes of the last one are taken away.
+        ASSERT_EQ(is_accepted('"' + text + '"'), is_plain) << length << " " << at << " " << byte;
+      }
+      std::string two = std::string(at, 'a') + "\xc2\x80" + std::string(length - at, 'a');
+      ASSERT_TRUE(is_accepted('"' + two + '"')) << length << " " << at;
+    }
+  }
+}
+
 TEST(JsonTextTest, RefusesWhatIsNotExactlyOneValue) {
   using namespace std::string_view_literals;
   for (std::string_view text : {""sv,
