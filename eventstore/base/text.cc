@@ -20,6 +20,18 @@ constexpr std::array<bool, 256> needs_escape = [] {
   return table;
 }();
 
+// Whether one of eight bytes needs an escape. The two tests are "has a byte less than n" and "has a
+// zero byte" of Anderson's Bit Twiddling Hacks.
+bool has_escape(std::uint64_t bytes) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kHighs = 0x8080808080808080;
+  const auto has_less = [](std::uint64_t in, std::uint64_t n) {
+    return (in - kOnes * n) & ~in & kHighs;
+  };
+  const auto has = [&](unsigned char byte) { return has_less(bytes ^ kOnes * byte, 1); };
+  return (has_less(bytes, 0x20) | has('"') | has('\\') | has(0x7f)) != 0;
+}
+
 void append_escaped(std::string& out, unsigned char c) {
   switch (c) {
     case '"':
@@ -98,17 +110,25 @@ std::optional<int> offset_seconds(std::string_view text) {
 
 }  // namespace
 
+std::size_t plain_json_run(std::string_view text) {
+  std::size_t i = 0;
+  for (std::uint64_t bytes = 0; text.size() - i >= sizeof bytes; i += sizeof bytes) {
+    std::memcpy(&bytes, text.data() + i, sizeof bytes);
+    if (has_escape(bytes)) break;
+  }
+  while (i < text.size() && !needs_escape[static_cast<unsigned char>(text[i])]) ++i;
+  return i;
+}
+
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
-  std::size_t plain_from = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (!needs_escape[c]) continue;
-    out.append(text.substr(plain_from, i - plain_from));
-    append_escaped(out, c);
-    plain_from = i + 1;
+  while (true) {
+    const std::size_t plain = plain_json_run(text);
+    out.append(text.substr(0, plain));
+    if (plain == text.size()) break;
+    append_escaped(out, static_cast<unsigned char>(text[plain]));
+    text.remove_prefix(plain + 1);
   }
-  out.append(text.substr(plain_from));
   out += '"';
 }
 

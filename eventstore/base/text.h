@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +12,9 @@ namespace tidegate {
 
 // Appends `text` as a quoted JSON string. `text` must be UTF-8; control characters are escaped.
 void append_json_string(std::string& out, std::string_view text);
+// How many bytes at the beginning of `text` a JSON string can hold as they are: up to the first
+// control character (U+007F among them), quote or backslash.
+std::size_t plain_json_run(std::string_view text);
 
 // Letters, digits and -_.:/+@ only, not empty: needs no quotes in a log line.
 bool is_plain_word(std::string_view text);

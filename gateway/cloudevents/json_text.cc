@@ -23,36 +23,6 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-// Bytes at which a run of plain characters inside a string ends.
-constexpr std::array<bool, 256> kEndsPlainRun = [] {
-  std::array<bool, 256> ends{};
-  for (std::size_t c = 0; c < 0x20; ++c) ends[c] = true;
-  ends['"'] = true;
-  ends['\\'] = true;
-  return ends;
-}();
-
-// Whether one of eight bytes ends such a run: one below 0x20, a quote or a backslash. The two tests
-// are "has a byte less than n" and "has a zero byte" of Anderson's Bit Twiddling Hacks.
-bool has_end_of_plain_run(std::uint64_t bytes) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101;
-  constexpr std::uint64_t kHighs = 0x8080808080808080;
-  const auto has_less = [](std::uint64_t in, std::uint64_t n) {
-    return (in - kOnes * n) & ~in & kHighs;
-  };
-  return (has_less(bytes, 0x20) | has_less(bytes ^ kOnes * '"', 1) |
-          has_less(bytes ^ kOnes * '\\', 1)) != 0;
-}
-
-const char* end_of_plain_run(const char* p, const char* end) {
-  for (std::uint64_t bytes = 0; end - p >= 8; p += 8) {
-    std::memcpy(&bytes, p, sizeof bytes);
-    if (has_end_of_plain_run(bytes)) break;
-  }
-  while (p != end && !kEndsPlainRun[static_cast<unsigned char>(*p)]) ++p;
-  return p;
-}
-
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -196,9 +166,10 @@ class Grammar {
   bool string() {
     ++p_;
     while (true) {
-      p_ = end_of_plain_run(p_, end_);
+      p_ += plain_json_run({p_, static_cast<std::size_t>(end_ - p_)});
       if (p_ == end_) return fail("the closing quote of a string");
       if (take('"')) return true;
+      if (take('\x7f')) continue;  // a control character that JSON allows
       if (*p_ != '\\') return fail("an escape in place of a control character");
       if (!escape()) return false;
     }

@@ -220,22 +220,36 @@ bool SessionCore::pump(std::size_t& records) {
   return has_more;
 }
 
+void SessionCore::prepare(std::size_t& records) {
+  if (!closed_ && !writing_) put_next(records);
+}
+
 bool SessionCore::send_all(std::size_t& records) {
   while (!closed_ && !writing_) {
-    if (!outbox_.empty()) {
-      OutgoingMessage message = OutgoingMessage::of(outbox_.pop());
-      message.is_followed = !outbox_.empty();
-      send(std::move(message), 0);
-      continue;
-    }
-    if (finish_) break;
-    const Served served = serve_next(records);
-    if (served == Served::kNothing) break;
+    const Served served = put_next(records);
     if (served == Served::kOutOfRecords) return true;
+    if (served == Served::kNothing) break;
+    write();
   }
   // The transport closes once the write in flight, the last one, is done.
   if (finish_ && outbox_.empty()) close_now(finish_->code, finish_->reason);
   return false;
+}
+
+SessionCore::Served SessionCore::put_next(std::size_t& records) {
+  while (!put_) {
+    if (!outbox_.empty()) {
+      OutgoingMessage message = OutgoingMessage::of(outbox_.pop());
+      message.is_followed = !outbox_.empty();
+      put(std::move(message), 0);
+      break;
+    }
+    if (finish_) return Served::kNothing;
+    const Served served = serve_next(records);
+    // What was told is in the outbox.
+    if (served != Served::kTold) return served;
+  }
+  return Served::kPut;
 }
 
 // Gives turns until one has something to send.
@@ -269,25 +283,30 @@ SessionCore::Served SessionCore::serve(Subscription& subscription, std::size_t& 
   EventsMessage message(form_, subscription.id());
   subscription.fill(message, records);
   if (message.events() > 0) {
-    send_events(subscription, std::move(message));
-    return Served::kSent;
+    put_events(subscription, message);
+    return Served::kPut;
   }
   if (!outbox_.empty()) return Served::kTold;
   return records == 0 ? Served::kOutOfRecords : Served::kNothing;
 }
 
-void SessionCore::send_events(Subscription& subscription, EventsMessage message) {
+void SessionCore::put_events(Subscription& subscription, EventsMessage& message) {
   const std::size_t events = message.events();
-  send(std::move(message).finish(told(subscription, subscription.last_filled())), events);
+  put(std::move(message).finish(told(subscription, subscription.last_filled())), events);
 }
 
-void SessionCore::send(OutgoingMessage message, std::size_t events) {
+void SessionCore::put(OutgoingMessage&& message, std::size_t events) {
   sent_ms_ = loop_.now_ms();
-  const Write write{sent_ms_, message.bytes, !message.pins.empty()};
+  put_ = Write{sent_ms_, message.bytes, !message.pins.empty()};
   loop_.probe.message_sent(message.bytes, events);
-  if (transport_.send(std::move(message)) == Transport::Sent::kDone) return;
+  transport_.put(std::move(message));
+}
+
+void SessionCore::write() {
+  const Write write = *std::exchange(put_, std::nullopt);
+  if (transport_.write() == Transport::Sent::kDone) return;
   writing_ = write;
-  loop_.tick_no_later(*this, sent_ms_);
+  loop_.tick_no_later(*this, write.began_ms);
 }
 
 // Reading stops at the limit and goes on at half of it, so that it does not flap with every answer.

@@ -22,7 +22,7 @@ class Session {
 
   // A complete message of the peer, in the session's wire form.
   void on_message(std::string_view bytes);
-  // The write that Transport::send began is done.
+  // The write that Transport::write began is done.
   void on_written();
 
  private:

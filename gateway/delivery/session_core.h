@@ -61,8 +61,11 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   void on_written();
 
   // --- for the loop ---
-  // Sends what there is to send, if the socket is free. At most `records` events of the log are
-  // examined (it counts down); true when it stopped for that.
+  // Puts the next message into the transport, if the socket is free and there is one; `pump`
+  // follows, with nothing in between. At most `records` events of the log are examined (it counts
+  // down).
+  void prepare(std::size_t& records);
+  // Sends what there is to send, if the socket is free; true when it stopped for want of `records`.
   bool pump(std::size_t& records);
   // What passing time asks for. When it is to be called again at the latest.
   std::int64_t tick(std::int64_t now_ms);
@@ -109,7 +112,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
     std::int64_t ends_ms = 0;
     bool is_told = false;
   };
-  enum class Served : std::uint8_t { kSent, kTold, kNothing, kOutOfRecords };
+  enum class Served : std::uint8_t { kPut, kTold, kNothing, kOutOfRecords };
 
   // session.cc
   void handle(const v1::ClientMessage& message);
@@ -123,10 +126,12 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   void send_closing();
   void run();
   bool send_all(std::size_t& records);
+  Served put_next(std::size_t& records);
   Served serve_next(std::size_t& records);
   Served serve(Subscription& subscription, std::size_t& records);
-  void send(OutgoingMessage message, std::size_t events);
-  void send_events(Subscription& subscription, EventsMessage message);
+  void put(OutgoingMessage&& message, std::size_t events);
+  void put_events(Subscription& subscription, EventsMessage& message);
+  void write();
   void update_reading();
   void tick_write(std::int64_t now_ms);
   void tick_quiet(std::int64_t now_ms);
@@ -233,6 +238,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   std::uint32_t queries_ = 0;  // that wait for their answer
 
   Outbox outbox_;
+  std::optional<Write> put_;  // into the transport, which is to be told to write it
   std::optional<Write> writing_;
   std::int64_t sent_ms_ = 0;
   bool reading_ = true;

@@ -67,13 +67,18 @@ class Transport {
   // What kind of way it is: "websocket", "grpc".
   virtual std::string_view surface() const = 0;
 
+  // Takes the next message. `write` follows, before any other message is put. (By reference,
+  // because moving it costs and every delivery passes here.)
+  virtual void put(OutgoingMessage&& message) = 0;
+
   enum class Sent : std::uint8_t { kDone, kUnderWay };
-  // Begins a write. kDone: the kernel has taken the whole message (or will have, before the one
-  // that follows it), and the next one may come right away. kUnderWay: it may come after
-  // Session::on_written, which means that the kernel (WebSocket) or gRPC (OnWriteDone) has taken
-  // the whole message. The session measures that time and closes with kNoProgress; finding a dead
-  // peer by pings is the transport's business (Websocket::check_pong; gRPC's keepalive).
-  virtual Sent send(OutgoingMessage message) = 0;
+  // Begins to write the message that was put. kDone: the kernel has taken the whole message (or
+  // will have, before the one that follows it), and the next one may come right away. kUnderWay: it
+  // may come after Session::on_written, which means that the kernel (WebSocket) or gRPC
+  // (OnWriteDone) has taken the whole message. The session measures that time and closes with
+  // kNoProgress; finding a dead peer by pings is the transport's business (Websocket::check_pong;
+  // gRPC's keepalive).
+  virtual Sent write() = 0;
 
   // Copies what is left of the message in flight (at most limits.batch_bytes, or one event) and
   // drops its pins, so that a peer that does not read holds no memory of the log. Called at most

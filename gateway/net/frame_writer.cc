@@ -23,7 +23,7 @@ void FrameWriter::set_pong(std::string_view payload) {
   pong_ = control_frame(Opcode::kPong, payload);
 }
 
-void FrameWriter::set_message(Opcode opcode, OutgoingMessage message) {
+void FrameWriter::set_message(Opcode opcode, OutgoingMessage&& message) {
   TG_CHECK(!message_);
   const FrameHead head(opcode, message.bytes);
   if (message.is_followed && message.runs.empty() &&
@@ -31,7 +31,7 @@ void FrameWriter::set_message(Opcode opcode, OutgoingMessage message) {
     ahead_.append(head.bytes()).append(message.own);
     return;
   }
-  message_.emplace(Message{head, std::move(message)});
+  message_.emplace(head, std::move(message));
 }
 
 std::size_t FrameWriter::gather(std::span<iovec> pieces) {
@@ -48,16 +48,22 @@ std::size_t FrameWriter::gather(std::span<iovec> pieces) {
 
 // True when the whole rest of the message has found room.
 bool FrameWriter::gather_message(std::span<iovec> pieces, std::size_t& count) const {
-  const Message& message = *message_;
-  const std::string_view head = message.head.bytes().substr(message.head_sent);
-  if (!head.empty() && count < pieces.size()) add_piece(pieces, count, head);
-  std::size_t sent = message.piece_sent;
-  std::size_t at = message.piece;
-  for (; at < message.content.pieces() && count < pieces.size(); ++at) {
-    add_piece(pieces, count, message.content.piece(at).substr(sent));
-    sent = 0;
+  std::size_t skip = message_->sent;
+  const auto add = [&](std::string_view piece) {
+    if (skip >= piece.size()) {
+      skip -= piece.size();
+      return true;
+    }
+    if (count == pieces.size()) return false;
+    add_piece(pieces, count, piece.substr(std::exchange(skip, 0)));
+    return true;
+  };
+  if (!add(message_->head.bytes())) return false;
+  const OutgoingMessage& content = message_->content;
+  for (std::size_t at = 0; at < content.pieces(); ++at) {
+    if (!add(content.piece(at))) return false;
   }
-  return at == message.content.pieces();
+  return true;
 }
 
 void FrameWriter::gather_ahead(std::span<iovec> pieces, std::size_t& count) const {
@@ -79,23 +85,11 @@ void FrameWriter::advance(std::size_t bytes) {
 
 // What is left of `bytes`.
 std::size_t FrameWriter::advance_message(std::size_t bytes) {
-  if (!message_ || bytes == 0) return bytes;
-  Message& message = *message_;
-  const std::size_t of_head = std::min(bytes, message.head.bytes().size() - message.head_sent);
-  message.head_sent += of_head;
-  bytes -= of_head;
-  while (!message.is_done()) {
-    const std::size_t left = message.content.piece(message.piece).size() - message.piece_sent;
-    if (bytes < left) {
-      message.piece_sent += bytes;
-      return 0;
-    }
-    bytes -= left;
-    ++message.piece;
-    message.piece_sent = 0;
-  }
-  message_.reset();
-  return bytes;
+  if (!message_) return bytes;
+  const std::size_t taken = std::min(bytes, message_->left());
+  message_->sent += taken;
+  if (message_->left() == 0) message_.reset();
+  return bytes - taken;
 }
 
 std::size_t FrameWriter::advance_ahead(std::size_t bytes) {
@@ -110,16 +104,13 @@ std::size_t FrameWriter::advance_ahead(std::size_t bytes) {
 
 void FrameWriter::release_pins() {
   if (!message_) return;
-  std::string rest;
-  std::size_t sent = message_->piece_sent;
-  const OutgoingMessage& content = message_->content;
-  for (std::size_t at = message_->piece; at < content.pieces(); ++at) {
-    rest += content.piece(at).substr(sent);
-    sent = 0;
+  const std::size_t head = message_->head.bytes().size();
+  std::string rest = message_->content.joined();
+  if (message_->sent > head) {
+    rest.erase(0, message_->sent - head);
+    message_->sent = head;
   }
   message_->content = OutgoingMessage::of(std::move(rest));
-  message_->piece = 0;
-  message_->piece_sent = 0;
 }
 
 }  // namespace tidegate

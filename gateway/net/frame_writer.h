@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <sys/uio.h>
+#include <utility>
 
 #include "gateway/delivery/transport.h"
 #include "gateway/net/frames.h"
@@ -29,7 +30,7 @@ class FrameWriter {
   void set_pong(std::string_view payload);
   // The message in flight. One that `is_followed` and small is kept until the next one is set, and
   // is not in flight.
-  void set_message(Opcode opcode, OutgoingMessage message);
+  void set_message(Opcode opcode, OutgoingMessage&& message);
 
   bool is_empty() const { return ahead_.empty() && !pong_ && !message_; }
   bool has_message() const { return message_.has_value(); }
@@ -45,23 +46,23 @@ class FrameWriter {
   std::uint64_t written_bytes() const { return written_bytes_; }
 
  private:
-  // A message on its way: what of it comes next.
+  // A message on its way.
   struct Message {
+    Message(const FrameHead& its_head, OutgoingMessage&& its_content)
+        : head(its_head), content(std::move(its_content)) {}
+
     FrameHead head;
     OutgoingMessage content;
-    std::size_t head_sent = 0;
-    std::size_t piece = 0;
-    std::size_t piece_sent = 0;
+    std::size_t sent = 0;  // of both
 
-    bool has_begun() const { return head_sent > 0; }
-    bool is_done() const { return piece == content.pieces(); }
+    std::size_t left() const { return head.bytes().size() + content.bytes - sent; }
   };
 
   bool gather_message(std::span<iovec> pieces, std::size_t& count) const;
   void gather_ahead(std::span<iovec> pieces, std::size_t& count) const;
   std::size_t advance_message(std::size_t bytes);
   std::size_t advance_ahead(std::size_t bytes);
-  bool message_is_first() const { return message_ && message_->has_begun(); }
+  bool message_is_first() const { return message_ && message_->sent > 0; }
 
   std::string ahead_;  // whole frames
   std::size_t ahead_sent_ = 0;

@@ -60,13 +60,13 @@ class RemoteConnection final : public Connection,
 
   std::string_view surface() const override { return kTransport; }
 
-  Sent send(OutgoingMessage message) override {
+  void put(OutgoingMessage&& message) override {
     const auto peer = peer_.lock();
     if (peer && !is_closing_) peer->send(message.joined());
-    return Sent::kUnderWay;
   }
+  Sent write() override { return Sent::kUnderWay; }
 
-  // `send` has copied the message.
+  // `put` has copied the message.
   void release_pins() override {}
 
   void close(CloseCode code, std::string_view reason) override {

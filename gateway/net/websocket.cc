@@ -54,7 +54,8 @@ class Websocket final : public Connection, public std::enable_shared_from_this<W
   void start(UpgradedSocket socket);
 
   std::string_view surface() const override { return "websocket"; }
-  Sent send(OutgoingMessage message) override;
+  void put(OutgoingMessage&& message) override;
+  Sent write() override;
   void release_pins() override { writer_.release_pins(); }
   void close(CloseCode code, std::string_view reason) override;
   void set_reading(bool reading) override;
@@ -235,10 +236,14 @@ void Websocket::go_on_reading() {
 
 // ---------------------------------------------------------------------------------------- writing
 
-Transport::Sent Websocket::send(OutgoingMessage message) {
-  if (state_ != State::kOpen) return Sent::kUnderWay;
+void Websocket::put(OutgoingMessage&& message) {
+  if (state_ != State::kOpen) return;
   writer_.set_message(form_ == WireForm::kProto ? Opcode::kBinary : Opcode::kText,
                       std::move(message));
+}
+
+Transport::Sent Websocket::write() {
+  if (state_ != State::kOpen) return Sent::kUnderWay;
   if (!writer_.has_message()) return Sent::kDone;  // goes with the one that follows it
   // A ping that is due soon goes along for nothing.
   const std::int64_t tick_ms = loop_.tick_ms();

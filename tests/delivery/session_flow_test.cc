@@ -234,6 +234,29 @@ TEST_F(SessionFlowTest, TellsAllThatWereAtRest) {
   EXPECT_EQ(count_told(), peers.size());
 }
 
+// Sessions are served in blocks, in two steps; the transport insists on both.
+TEST_F(SessionFlowTest, ServesMoreThanABlockOfSessionsInATurn) {
+  append(3);
+  std::vector<std::unique_ptr<Peer>> live;
+  std::vector<std::unique_ptr<Peer>> replaying;
+  for (int i = 0; i < 100; ++i) {
+    live.push_back(subscriber());
+    replaying.push_back(connect());
+    replaying.back()->say(subscribe(R"(,"from":"start")"));
+  }
+  append(1);
+  settle_log();
+  for (const auto& peer : live) {
+    ASSERT_TRUE(peer->transport.is_writing());  // none of them had to be asked
+    settle(*peer);
+    EXPECT_EQ(sequences(peer->take()), range(4, 4));
+  }
+  for (const auto& peer : replaying) {
+    settle(*peer);
+    EXPECT_EQ(sequences(peer->take()), range(1, 4));
+  }
+}
+
 // Every answer but the last says that another comes, so that they can be written at once.
 TEST_F(SessionFlowTest, SaysWhichAnswersAreFollowed) {
   const auto peer = connect();

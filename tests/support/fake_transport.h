@@ -18,10 +18,16 @@ class FakeTransport final : public Transport {
  public:
   std::string_view surface() const override { return "test"; }
 
-  Sent send(OutgoingMessage message) override {
+  void put(OutgoingMessage&& message) override {
     EXPECT_FALSE(is_writing()) << "a second write is begun while one is in flight";
     EXPECT_FALSE(close_code_) << "a message is sent after the close frame";
     in_flight_ = std::move(message);
+    is_begun_ = false;
+  }
+
+  Sent write() override {
+    EXPECT_TRUE(is_writing() && !is_begun_) << "there is nothing to write";
+    is_begun_ = true;
     return Sent::kUnderWay;
   }
 
@@ -46,6 +52,7 @@ class FakeTransport final : public Transport {
   const OutgoingMessage& in_flight() const { return *in_flight_; }
   // Ends the write in flight; the session is to be told.
   std::string finish_write() {
+    EXPECT_TRUE(is_begun_) << "a message was put and is not written";
     std::string text = in_flight_->joined();
     EXPECT_EQ(text.size(), in_flight_->bytes);
     in_flight_.reset();
@@ -59,6 +66,7 @@ class FakeTransport final : public Transport {
 
  private:
   std::optional<OutgoingMessage> in_flight_;
+  bool is_begun_ = false;
   std::optional<CloseCode> close_code_;
   std::string close_reason_;
   bool reading_ = true;
