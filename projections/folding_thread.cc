@@ -239,12 +239,13 @@ void FoldingThread::flush_if_due() {
   }
 }
 
-// Who has caught up goes on with the next event, who rests when a query's sequence is there.
+// Who has caught up goes on with the next event, who rests when a query's sequence is there. Without
+// projections nothing is to be done.
 Sequence FoldingThread::head_to_wake_at(Sequence head) const {
   const bool nobody_rests = std::all_of(slots_.begin(), slots_.end(), [head](const Slot& slot) {
     return slot.projector->behind(head) == 0;
   });
-  if (nobody_rests) return head + 1;
+  if (nobody_rests && !slots_.empty()) return head + 1;
   Sequence wake_at = Bell::kNever;
   for (const Slot& slot : slots_) {
     const auto waited_for = waiting_.next_above(*slot.projector->projection(), head);

@@ -35,10 +35,10 @@ LoopCore::~LoopCore() {
 // --------------------------------------------------------------------------------------- dispatch
 
 bool LoopCore::dispatch() {
-  in_turn_ = true;
+  turn_ms_ = clock_.steady_ms();
   const bool has_more = walk();
   const bool has_waiting = serve_ready();
-  in_turn_ = false;
+  turn_ms_.reset();
   return has_more || has_waiting;
 }
 
@@ -122,7 +122,7 @@ void LoopCore::wake(SessionCore& session) {
     session.is_ready = true;
     ready_.push_back(&session);
   }
-  if (!in_turn_) schedule();
+  if (!turn_ms_) schedule();
 }
 
 void LoopCore::schedule() {
@@ -131,9 +131,8 @@ void LoopCore::schedule() {
     const std::shared_ptr<LoopCore> self = weak.lock();
     if (!self) return;
     self->scheduled_ = false;
-    self->in_turn_ = true;
     const bool has_waiting = self->serve_ready();
-    self->in_turn_ = false;
+    self->turn_ms_.reset();
     if (has_waiting) self->schedule();
   });
 }
@@ -153,6 +152,7 @@ bool LoopCore::serve_ready() {
   const std::size_t waiting = ready_.size();
   std::size_t served = 0;
   while (served < waiting && total > 0) {
+    turn_ms_ = clock_.steady_ms();
     const std::size_t count = std::min(kBlock, waiting - served);
     std::array<std::size_t, kBlock> records{};
     records.fill(kRecordsPerTurn);

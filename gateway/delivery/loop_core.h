@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -45,7 +46,8 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   std::size_t sessions() const { return sessions_.size(); }
 
   // --- for sessions and subscriptions ---
-  std::int64_t now_ms() const { return clock_.steady_ms(); }
+  // In a turn: when it began, or the block of sessions that is served.
+  std::int64_t now_ms() const { return turn_ms_ ? *turn_ms_ : clock_.steady_ms(); }
   std::int64_t wall_ms() const { return clock_.wall_us() / 1000; }
   std::uint64_t next_number() { return ++last_number_; }
   bool is_draining() const { return draining_; }
@@ -114,7 +116,7 @@ class LoopCore : public std::enable_shared_from_this<LoopCore> {
   std::size_t rests_into_ = 0;  // the former of the two
   bool has_moved_ = false;      // `dispatched_`, since somebody went to rest
   std::shared_ptr<void> row_changes_;
-  bool in_turn_ = false;
+  std::optional<std::int64_t> turn_ms_;  // while there is a turn
   bool scheduled_ = false;
   bool draining_ = false;
   std::int64_t drain_spread_ms_ = 0;

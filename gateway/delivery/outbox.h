@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
+#include <list>
 #include <string>
 #include <utility>
 
@@ -26,7 +26,7 @@ class Outbox {
   std::size_t bytes() const { return bytes_; }
 
  private:
-  std::deque<std::string> messages_;
+  std::list<std::string> messages_;  // an empty deque would hold memory, in every session
   std::size_t bytes_ = 0;
 };
 

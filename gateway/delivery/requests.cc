@@ -161,11 +161,11 @@ Result<SubscribeRequest> check_subscribe(const v1::SubscribeOp& op, const Sessio
                  fmt::format("'window' is {}, at most {}", op.window(), limits.window_max)};
   }
   return SubscribeRequest{{.id = op.id(),
-                           .number = 0,
                            .filter = *std::move(filter),
-                           .cursor = {op.cursor(), 0},
-                           .on_gap = *on_gap,
                            .window = op.window(),
+                           .on_gap = *on_gap,
+                           .number = 0,
+                           .cursor = {op.cursor(), 0},
                            .snapshot = *std::move(snapshot)},
                           *std::move(place)};
 }

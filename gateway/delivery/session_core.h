@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -222,36 +222,35 @@ class SessionCore : public std::enable_shared_from_this<SessionCore>, public Tim
   // True when the token has ended, and the session with it.
   bool tick_token(std::int64_t now_ms);
 
+  // What every delivery looks at comes first, in as few lines of the processor's cache as it can.
   LoopCore& loop_;
   Transport& transport_;
   const WireForm form_;
-  PrincipalRef principal_;
-  const std::string connection_;
-  const LogId log_id_;
-  bool has_ended_ = false;  // for good: nothing begins any more
-
+  bool closed_ = false;
+  bool reading_ = true;
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
   std::vector<std::unique_ptr<RowWatch>> watches_;
   std::size_t next_ = 0;  // whose turn it is: subscriptions come before watches
   // The watch that has a step from disk under way, or one that is not told yet; 0: none.
   std::uint64_t row_reader_ = 0;
-  std::uint32_t queries_ = 0;  // that wait for their answer
-
   Outbox outbox_;
+  std::list<Publish> publishes_;
   std::optional<Write> put_;  // into the transport, which is to be told to write it
   std::optional<Write> writing_;
   std::int64_t sent_ms_ = 0;
-  bool reading_ = true;
   // Set once: what is in the outbox still goes, then the connection is closed.
   std::optional<Finish> finish_;
-  bool closed_ = false;
+
+  PrincipalRef principal_;
+  const std::string connection_;
+  const LogId log_id_;
+  bool has_ended_ = false;     // for good: nothing begins any more
+  std::uint32_t queries_ = 0;  // that wait for their answer
   std::optional<std::int64_t> drain_at_ms_;
   std::optional<TokenEnd> token_;
-
   TokenBucket tokens_;  // of messages
   TokenBucket token_bytes_;
   std::uint32_t bad_messages_ = 0;
-  std::deque<Publish> publishes_;
 };
 
 }  // namespace tidegate

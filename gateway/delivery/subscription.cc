@@ -18,7 +18,9 @@ constexpr std::int64_t kTellBehindAfterMs = 1000;
 }  // namespace
 
 Subscription::Subscription(SessionCore& session, Settings settings)
-    : session_(session), settings_(std::move(settings)) {}
+    : session_(session), settings_(std::move(settings)) {
+  if (settings_.window != 0) unacknowledged_.emplace();
+}
 
 Subscription::~Subscription() {
   if (state_ == State::kBehind) session_.loop().probe.behind_changed(-1);
@@ -204,12 +206,12 @@ bool Subscription::take(const SegmentRef& segment, std::size_t index, EventsMess
   if (message.events() > 0 && message.bytes() + bytes.size() > limits.batch_bytes) return false;
   message.add(bytes, segment);
   last_filled_ = place_of(segment->record(index));
-  if (settings_.window != 0) unacknowledged_.push_back(last_filled_.sequence);
+  if (settings_.window != 0) unacknowledged_->push_back(last_filled_.sequence);
   return true;
 }
 
 bool Subscription::is_window_full(std::size_t listed) const {
-  return settings_.window != 0 && unacknowledged_.size() + listed >= settings_.window;
+  return settings_.window != 0 && unacknowledged_->size() + listed >= settings_.window;
 }
 
 void Subscription::begin_read() {
@@ -233,7 +235,7 @@ std::size_t Subscription::next_look_ups() {
   static_assert(kFirstLookUps << kDoublings == Reader::kLookUpsMax);
   reads_here_ = std::min(reads_here_ + 1, kDoublings);
   if (settings_.window != 0) {
-    look_ups = std::min<std::size_t>(look_ups, settings_.window - unacknowledged_.size());
+    look_ups = std::min<std::size_t>(look_ups, settings_.window - unacknowledged_->size());
   }
   return std::max<std::size_t>(look_ups, 1);
 }
@@ -260,8 +262,8 @@ void Subscription::change_filter(Filter filter) {
 }
 
 void Subscription::acknowledge(Sequence sequence) {
-  while (!unacknowledged_.empty() && unacknowledged_.front() <= sequence) {
-    unacknowledged_.pop_front();
+  while (unacknowledged_ && !unacknowledged_->empty() && unacknowledged_->front() <= sequence) {
+    unacknowledged_->pop_front();
   }
   if (wait_ == Wait::kWindow && !is_window_full(0)) wait_ = Wait::kNothing;
 }

@@ -54,11 +54,11 @@ class Subscription final : public Interested {
 
   struct Settings {
     std::string id;
-    std::uint64_t number = 0;  // unique in the loop: what answers that come late are for
     Filter filter;
-    HeldCursor cursor;
+    std::uint32_t window = 0;  // 0: none
     GapAnswer on_gap = GapAnswer::kEnd;
-    std::uint32_t window = 0;                        // 0: none
+    std::uint64_t number = 0;  // unique in the loop: what answers that come late are for
+    HeldCursor cursor;
     std::unique_ptr<const SnapshotSource> snapshot;  // of kSnapshot
   };
   Subscription(SessionCore& session, Settings settings);
@@ -158,17 +158,19 @@ class Subscription final : public Interested {
   void become_live();
   void clear_list();
 
+  // What every delivery looks at comes first, in as few lines of the processor's cache as it can.
   SessionCore& session_;
-  Settings settings_;
   State state_ = State::kOpening;
   Wait wait_ = Wait::kNothing;
   Place place_;
-  Place last_filled_;
-
   // LIVE: matching events after place_, at most limits.batch_events. Each segment is pinned once.
   absl::InlinedVector<Run, 1> list_;
   std::size_t listed_ = 0;  // events in it
   absl::InlinedVector<SegmentRef, 1> pins_;
+  Place last_filled_;
+  Sequence told_ = 0;
+  std::int64_t told_ms_ = 0;
+  Settings settings_;
 
   // BEHIND: what a read brought and is not used up.
   std::optional<ReadChunk> chunk_;
@@ -179,10 +181,9 @@ class Subscription final : public Interested {
   // `subscribed` or `fell_behind` was told and `caught_up` not yet.
   bool owes_caught_up_ = false;
 
-  // With a window: delivered and not acknowledged, ascending, at most settings_.window.
-  std::deque<Sequence> unacknowledged_;
-  Sequence told_ = 0;
-  std::int64_t told_ms_ = 0;
+  // With a window: delivered and not acknowledged, ascending, at most settings_.window. (An empty
+  // deque holds memory.)
+  std::optional<std::deque<Sequence>> unacknowledged_;
 };
 
 }  // namespace tidegate

@@ -93,36 +93,40 @@ TEST_F(BenchScenariosTest, MatchMeasuresInTurn) {
   EXPECT_EQ(subscribers("match", {"--events", "10"}).exit_code, 2);
 }
 
+Finished growth(const GatewayProcess& small, const std::vector<std::string>& more) {
+  std::vector<std::string> command = {tidegate_path(), "--server", small.grpc(), "-o",
+                                      "json",          "bench",    "growth",     "--http",
+                                      small.http()};
+  for (const char* word :
+       {"--small", "300", "--large", "2000", "--streams", "7", "--read", "5", "--resumes", "40"}) {
+    command.emplace_back(word);
+  }
+  command.insert(command.end(), more.begin(), more.end());
+  return run_program(command);
+}
+
 TEST_F(BenchScenariosTest, GrowthKnowsWhichEventComesFirst) {
   for (const char* form : {"json", "proto"}) {
     GatewayProcess fresh;
-    const Finished finished = run_program({tidegate_path(),
-                                           "--server",
-                                           fresh.grpc(),
-                                           "-o",
-                                           "json",
-                                           "bench",
-                                           "growth",
-                                           "--http",
-                                           fresh.http(),
-                                           "--small",
-                                           "300",
-                                           "--large",
-                                           "2000",
-                                           "--streams",
-                                           "7",
-                                           "--read",
-                                           "5",
-                                           "--resumes",
-                                           "40",
-                                           "--form",
-                                           form});
+    const Finished finished = growth(fresh, {"--form", form});
     expect_all_once_in_order(finished);
     // Whole turns of seven.
     EXPECT_EQ(number(finished, "small_events"), 301);
     EXPECT_EQ(number(finished, "large_events"), 2002);
     EXPECT_EQ(number(finished, "deliveries"), 400);
   }
+}
+
+TEST_F(BenchScenariosTest, GrowthMeasuresTwoLogsByTurns) {
+  GatewayProcess small;
+  GatewayProcess large;
+  const Finished finished =
+      growth(small, {"--large-server", large.grpc(), "--large-http", large.http()});
+  expect_all_once_in_order(finished);
+  EXPECT_EQ(number(finished, "small_events"), 301);
+  EXPECT_EQ(number(finished, "large_events"), 2002);
+  EXPECT_EQ(number(finished, "deliveries"), 400);
+  EXPECT_EQ(growth(small, {"--large-server", large.grpc()}).exit_code, 2);
 }
 
 TEST_F(BenchScenariosTest, GrowthRefusesALogThatIsLargeAlready) {

@@ -10,9 +10,9 @@ from processes import PeerFailed, Processes, busy_seconds, process_seconds
 RUN_MAX_S = 300
 
 
-def run_load(command, processes, core):
+def run_load(command, processes, core, more_pids=()):
     """Runs one command of the load on its core; returns what it reports, and what others used meanwhile."""
-    pids = processes.pids()
+    pids = [*processes.pids(), *more_pids]
     command = [part.replace("{pids}", ",".join(map(str, pids))) for part in command]
     before = busy_seconds() - process_seconds(pids)
     children_before = os.times()

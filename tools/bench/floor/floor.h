@@ -13,6 +13,9 @@ struct SendsOptions {
   std::uint64_t rate = 50;     // events a second
   std::uint64_t events = 500;  // each goes to every subscriber
   std::uint64_t bytes = 430;  // of a message: an event of 128 bytes in JSON, with what is around it
+  // Where each event is first appended to a file and synced, as a gateway must that delivers what
+  // is durable; empty: nowhere.
+  std::string sync_directory;
   std::uint64_t send_core = 0;
   std::uint64_t read_core = 1;
 };

@@ -16,6 +16,9 @@ int main(int argc, char** argv) {
   send->add_option("--events", sends.events, "Events")->check(positive);
   send->add_option("--bytes", sends.bytes, "Of a message")
       ->check(CLI::Range(std::uint64_t{8}, std::uint64_t{65'536}));
+  send->add_option("--sync-dir", sends.sync_directory,
+                   "Where each event is appended to a file and synced before it is sent")
+      ->check(CLI::ExistingDirectory);
   send->add_option("--send-core", sends.send_core, "Core of the sender");
   send->add_option("--read-core", sends.read_core, "Core of the reader");
   tidegate::bench::PingsOptions pings;

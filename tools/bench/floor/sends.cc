@@ -1,6 +1,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "tools/bench/floor/floor.h"
 #include "tools/bench/floor/loopback.h"
 #include "tools/bench/floor/now.h"
+#include "tools/bench/floor/synced_file.h"
 #include "tools/tidegate/histogram.h"
 #include "tools/tidegate/stay_awake.h"
 
@@ -87,6 +89,11 @@ bool send_whole(int fd, const std::string& message) {
 }  // namespace
 
 int measure_sends(const SendsOptions& options) {
+  std::unique_ptr<SyncedFile> file;
+  if (!options.sync_directory.empty()) {
+    file = SyncedFile::make(options.sync_directory);
+    if (!file) return 1;
+  }
   const auto loopback = listen_on_loopback();
   std::array<int, 2> report{};
   if (!loopback || ::pipe(report.data()) != 0) return 1;
@@ -106,6 +113,7 @@ int measure_sends(const SendsOptions& options) {
     const std::int64_t wait_us = due_us - now_us();
     if (wait_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(wait_us));
     std::memcpy(message.data(), &due_us, sizeof due_us);
+    if (file) is_good = file->append(message);
     for (const int fd : sockets) is_good = is_good && send_whole(fd, message);
   }
   const std::int64_t behind_us = now_us() - due_us;
@@ -114,7 +122,7 @@ int measure_sends(const SendsOptions& options) {
   is_good = is_good && ::read(report[0], found.data(), sizeof found) == sizeof found;
   ::waitpid(child, nullptr, 0);
   if (!is_good) {
-    fmt::print(stderr, "tidegate_floor: a connection broke\n");
+    fmt::print(stderr, "tidegate_floor: a connection or the file broke\n");
     return 1;
   }
   const auto sends = static_cast<double>(options.subscribers * options.events);
