@@ -20,16 +20,16 @@ constexpr std::array<bool, 256> needs_escape = [] {
   return table;
 }();
 
-// Whether one of eight bytes needs an escape. The two tests are "has a byte less than n" and "has a
-// zero byte" of Anderson's Bit Twiddling Hacks.
-bool has_escape(std::uint64_t bytes) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101;
-  constexpr std::uint64_t kHighs = 0x8080808080808080;
-  const auto has_less = [](std::uint64_t in, std::uint64_t n) {
-    return (in - kOnes * n) & ~in & kHighs;
-  };
-  const auto has = [&](unsigned char byte) { return has_less(bytes ^ kOnes * byte, 1); };
-  return (has_less(bytes, 0x20) | has('"') | has('\\') | has(0x7f)) != 0;
+// Whether one of so many bytes needs an escape. Without a branch, so that the compiler looks at all
+// of them at once.
+constexpr std::size_t kEscapeBlock = 32;
+bool has_escape(const char* bytes) {
+  unsigned char found = 0;
+  for (std::size_t i = 0; i < kEscapeBlock; ++i) {
+    const auto c = static_cast<unsigned char>(bytes[i]);
+    found |= static_cast<unsigned char>((c < 0x20) | (c == '"') | (c == '\\') | (c == 0x7f));
+  }
+  return found != 0;
 }
 
 void append_escaped(std::string& out, unsigned char c) {
@@ -112,10 +112,7 @@ std::optional<int> offset_seconds(std::string_view text) {
 
 std::size_t plain_json_run(std::string_view text) {
   std::size_t i = 0;
-  for (std::uint64_t bytes = 0; text.size() - i >= sizeof bytes; i += sizeof bytes) {
-    std::memcpy(&bytes, text.data() + i, sizeof bytes);
-    if (has_escape(bytes)) break;
-  }
+  while (text.size() - i >= kEscapeBlock && !has_escape(text.data() + i)) i += kEscapeBlock;
   while (i < text.size() && !needs_escape[static_cast<unsigned char>(text[i])]) ++i;
   return i;
 }
