@@ -55,6 +55,9 @@ bool has_control_character(std::string_view text) {
 }
 
 Status check_characters(std::string_view field, std::string_view text) {
+  // Nearly always.
+  const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7F; };
+  if (std::all_of(text.begin(), text.end(), is_plain)) return {};
   if (!is_valid_utf8(text)) return bad_event(field, "is not UTF-8");
   if (has_control_character(text)) return bad_event(field, "contains a control character");
   return {};
