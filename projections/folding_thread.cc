@@ -239,8 +239,8 @@ void FoldingThread::flush_if_due() {
   }
 }
 
-// Who has caught up goes on with the next event, who rests when a query's sequence is there. Without
-// projections nothing is to be done.
+// Who has caught up goes on with the next event, who rests when a query's sequence is there.
+// Without projections nothing is to be done.
 Sequence FoldingThread::head_to_wake_at(Sequence head) const {
   const bool nobody_rests = std::all_of(slots_.begin(), slots_.end(), [head](const Slot& slot) {
     return slot.projector->behind(head) == 0;
