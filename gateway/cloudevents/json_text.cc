@@ -1,7 +1,6 @@
 #include "gateway/cloudevents/json_text.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdint>
 #include <cstring>

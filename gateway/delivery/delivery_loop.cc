@@ -138,8 +138,8 @@ void LoopCore::schedule() {
 }
 
 // A block at a time: messages are made for all of them and then written. Each of the two runs
-// faster while it has the processor's caches for itself (a thousand subscribers at 50 events/s: 7%
-// of the processor time of a delivery), and a block is small enough for both to stay there.
+// faster while it has the processor's caches for itself (a thousand subscribers at 50 events/s:
+// 5-7% of the processor time of a delivery), and a block is small enough for both to stay there.
 bool LoopCore::serve_ready() {
   constexpr std::size_t kBlock = 64;
   std::size_t total = kRecordsPerLoopTurn;

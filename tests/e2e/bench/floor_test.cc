@@ -19,6 +19,18 @@ TEST(FloorTest, MeasuresSends) {
   EXPECT_NE(json_field(finished.stdout_text, "delivery_p50_us"), "") << finished.stdout_text;
 }
 
+TEST(FloorTest, MeasuresSendsOfWhatIsSynced) {
+  const TempDir files;
+  const auto measure = [](const std::string& directory) {
+    return run_program({kFloor, "sends", "--subscribers", "2", "--events", "5", "--rate", "1000",
+                        "--sync-dir", directory});
+  };
+  const Finished finished = measure(files.file(""));
+  EXPECT_EQ(finished.exit_code, 0) << finished.stderr_text;
+  EXPECT_NE(json_field(finished.stdout_text, "delivery_p50_us"), "") << finished.stdout_text;
+  EXPECT_NE(measure(files.file("none")).exit_code, 0);
+}
+
 TEST(FloorTest, MeasuresPings) {
   const Finished finished =
       run_program({kFloor, "pings", "--connections", "20", "--period-ms", "500"});
